@@ -28,6 +28,7 @@ pub const ADABOOST: LearnerOf<TreeEnsemble> = LearnerOf {
     hypers: AdaBoostHypers::LIST,
     size: Some(0),
     missing: true,
+    categories: true,
     monotone: false,
     weights: true,
     is_novelty: false,

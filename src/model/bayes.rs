@@ -32,6 +32,7 @@ pub const NAIVE_BAYES: LearnerOf<NaiveBayes> = LearnerOf {
     hypers: BayesHypers::LIST,
     size: None,
     missing: false,
+    categories: false,
     monotone: false,
     weights: true,
     is_novelty: false,

@@ -19,6 +19,8 @@ pub struct TrainingSet {
     pub weights: Vec<f64>,
     /// Of every feature whether predictions may only rise (1) or fall (-1) with it; empty for none.
     pub directions: Vec<i8>,
+    /// Of every feature whether its values are the numbers of categories; empty for none.
+    pub categories: Vec<bool>,
     /// Of each row a digest of what it was made of, by which folds are dealt; empty where that is
     /// not known.
     pub origins: Vec<u64>,
@@ -69,6 +71,7 @@ impl TrainingSet {
             labels,
             weights: Vec::new(),
             directions: Vec::new(),
+            categories: Vec::new(),
             origins: Vec::new(),
             hold_out_last: Vec::new(),
             validation: None,
@@ -80,13 +83,14 @@ impl TrainingSet {
 
     /// Returns the features as bins for boosting.
     pub fn bins(&self) -> &BinnedRows<u8> {
-        self.bins.get_or_init(|| BinnedRows::new(self.x.view()))
+        self.bins
+            .get_or_init(|| BinnedRows::new(self.x.view(), &self.categories))
     }
 
     /// Returns the features as bins for single trees and forests.
     pub fn fine_bins(&self) -> &BinnedRows<u16> {
         self.fine_bins
-            .get_or_init(|| BinnedRows::new(self.x.view()))
+            .get_or_init(|| BinnedRows::new(self.x.view(), &self.categories))
     }
 
     /// Returns how much a row counts.

@@ -29,6 +29,7 @@ pub const DECISION_TREE: LearnerOf<TreeEnsemble> = LearnerOf {
     hypers: TreeHypers::LIST,
     size: None,
     missing: true,
+    categories: true,
     monotone: true,
     weights: true,
     is_novelty: false,

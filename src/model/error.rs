@@ -35,6 +35,12 @@ pub enum ModelError {
         "`{0}` lets every row count the same: name `candidates` without it, or leave out `weight` of `transform`"
     )]
     NoWeights(&'static str),
+    /// A learner computes with numbers, and there are categories.
+    #[error(
+        "`{0}` cannot do with the categories that the step `category` keeps: take `onehot` instead in `transform`, or name \
+         `candidates` made of trees"
+    )]
+    NoCategories(&'static str),
     /// Predictions of several classes cannot be kept to the directions of features.
     #[error(
         "`monotone` keeps the probability of an attack to directions, and there are {0} classes: leave it out, or give all \

@@ -9,6 +9,7 @@ use crate::model::tree_learner::{
 };
 use crate::trees::boost::{BoostingSettings, boost};
 use crate::trees::boost_classes::boost_classes;
+use crate::trees::categories::CategoryRules;
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::held_out::HeldOut;
@@ -60,6 +61,17 @@ hypers! {
             1e-3,
             "The least sum of hessians of a leaf's rows.",
         );
+        cat_smooth: f64 = hyper(
+            HyperparameterRange::Number(0.0, 1e6),
+            10.0,
+            "How far the mean gradients of categories of few rows are drawn to 0 when categories are put in order; those of \
+             fewer rows than this are not split off.",
+        );
+        cat_l2: f64 = hyper(
+            HyperparameterRange::Number(0.0, 1e6),
+            10.0,
+            "What is added to `l2` where a split parts more than four categories.",
+        );
         max_step: f64 = hyper(
             HyperparameterRange::Number(0.0, 1e6),
             10.0,
@@ -76,6 +88,7 @@ pub const GRADIENT_BOOSTING: LearnerOf<TreeEnsemble> = LearnerOf {
     hypers: BoostingHypers::LIST,
     size: Some(0),
     missing: true,
+    categories: true,
     monotone: true,
     weights: true,
     is_novelty: false,
@@ -84,6 +97,10 @@ pub const GRADIENT_BOOSTING: LearnerOf<TreeEnsemble> = LearnerOf {
 
 /// What rounding alone may seem to gain.
 const GAIN: f64 = 1e-10;
+
+/// The most categories of a set, and by how many rows sets grow at least: LightGBM's.
+const CATEGORIES: usize = 32;
+const GROUP: f64 = 100.0;
 
 fn settings(task: &FitTask<'_>, hypers: &BoostingHypers) -> BoostingSettings {
     let rules = TreeRules {
@@ -99,6 +116,12 @@ fn settings(task: &FitTask<'_>, hypers: &BoostingHypers) -> BoostingSettings {
             false => f64::INFINITY,
         },
         middle_cuts: false,
+        categories: CategoryRules {
+            smooth: hypers.cat_smooth,
+            l2: hypers.cat_l2,
+            most: CATEGORIES,
+            group: GROUP,
+        },
         ..rules(task, GrowthHypers::default())
     };
     BoostingSettings {

@@ -56,6 +56,8 @@ pub struct LearnerOf<M> {
     pub size: Option<usize>,
     /// Whether cells may be missing.
     pub missing: bool,
+    /// Whether features may hold the numbers of categories.
+    pub categories: bool,
     /// Whether it keeps to directions of features.
     pub monotone: bool,
     /// Whether rows may count differently.
@@ -78,6 +80,7 @@ impl<M> LearnerOf<M> {
             hypers: self.hypers,
             size: self.size,
             missing: self.missing,
+            categories: self.categories,
             monotone: self.monotone,
             weights: self.weights,
             is_novelty: self.is_novelty,
@@ -104,6 +107,9 @@ impl<M> LearnerOf<M> {
         }
         if !task.data.weights.is_empty() && !self.weights {
             return Err(ModelError::NoWeights(self.name));
+        }
+        if !task.data.categories.is_empty() && !self.categories {
+            return Err(ModelError::NoCategories(self.name));
         }
         let classes = labels.classes();
         if !task.data.directions.is_empty() && !classes.are_two_sides() {

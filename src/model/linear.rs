@@ -29,6 +29,7 @@ pub const LOGISTIC_REGRESSION: LearnerOf<LinearModel> = LearnerOf {
     hypers: LogisticHypers::LIST,
     size: None,
     missing: false,
+    categories: false,
     monotone: false,
     weights: true,
     is_novelty: false,

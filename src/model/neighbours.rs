@@ -43,6 +43,7 @@ pub const KNN: LearnerOf<NearestNeighbours> = LearnerOf {
     hypers: NeighboursHypers::LIST,
     size: Some(0),
     missing: false,
+    categories: false,
     monotone: false,
     weights: false,
     is_novelty: false,

@@ -105,6 +105,7 @@ const fn novelty(
         hypers,
         size: None,
         missing: false,
+        categories: false,
         monotone: false,
         weights: false,
         is_novelty: true,

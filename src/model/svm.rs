@@ -59,6 +59,7 @@ pub const SVM: LearnerOf<SupportVectors> = LearnerOf {
     hypers: SvmHypers::LIST,
     size: None,
     missing: false,
+    categories: false,
     monotone: false,
     weights: true,
     is_novelty: false,

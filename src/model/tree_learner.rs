@@ -7,6 +7,7 @@ use crate::model::error::ModelError;
 use crate::model::hyper::{ClassWeight, Hyperparameter, HyperparameterRange, hyper, hyper_words};
 use crate::model::learner::FitTask;
 use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::categories::CategoryRules;
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::class_members::ClassMembers;
 use crate::trees::ensemble::TreeEnsemble;
@@ -200,6 +201,7 @@ pub(crate) fn rules(task: &FitTask<'_>, growth: GrowthHypers) -> TreeRules {
         random_cuts: false,
         middle_cuts: true,
         directions: task.data.directions.clone(),
+        categories: CategoryRules::NONE,
     }
 }
 

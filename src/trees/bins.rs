@@ -109,6 +109,14 @@ impl BinCuts {
         Self(cuts)
     }
 
+    /// Cuts between categories by number, of which there are at most 255: the bin of each is its
+    /// number.
+    fn of_categories(values: ArrayView1<'_, f64>) -> Self {
+        let present = values.iter().filter(|value| !value.is_nan());
+        let last = present.fold(0.0_f64, |last, value| last.max(*value));
+        Self((0..last as u16).map(|bin| f64::from(bin) + 0.5).collect())
+    }
+
     /// Returns the bin of a value.
     pub fn bin(&self, value: f64) -> u16 {
         if value.is_nan() {
@@ -227,17 +235,25 @@ pub struct BinnedRows<C> {
     pub groups: usize,
     /// All features, packed; none where bins are not.
     pub packs: Vec<FeaturePack>,
+    /// Of every feature whether its values are the numbers of categories, each with a bin of its
+    /// own; empty where none is.
+    categories: Vec<bool>,
 }
 
 impl<C: BinCode> BinnedRows<C> {
-    /// Bins rows of features; NaN is missing.
-    pub fn new(x: ArrayView2<'_, f64>) -> Self {
+    /// Bins rows of features; NaN is missing. Those that are marked hold the numbers of categories;
+    /// no mark at all: none does.
+    pub fn new(x: ArrayView2<'_, f64>, categories: &[bool]) -> Self {
         let turned = turned(x);
         let columns: Vec<ArrayView1<'_, f64>> = turned.axis_iter(Axis(0)).collect();
         let binned: Vec<(BinCuts, Vec<C>)> = columns
             .par_iter()
-            .map(|column| {
-                let cuts = BinCuts::of(*column, C::MOST);
+            .enumerate()
+            .map(|(feature, column)| {
+                let cuts = match categories.get(feature) {
+                    Some(true) => BinCuts::of_categories(*column),
+                    _ => BinCuts::of(*column, C::MOST),
+                };
                 let code = |value: &f64| C::of(cuts.bin(*value));
                 let codes = column.iter().map(code).collect();
                 (cuts, codes)
@@ -256,12 +272,18 @@ impl<C: BinCode> BinnedRows<C> {
             group,
             groups: firsts.len(),
             packs,
+            categories: categories.to_vec(),
         }
     }
 
     /// Returns the number of features.
     pub fn features(&self) -> usize {
         self.cuts.len()
+    }
+
+    /// Returns whether the values of a feature are the numbers of categories.
+    pub fn is_category(&self, feature: usize) -> bool {
+        self.categories.get(feature).copied().unwrap_or(false)
     }
 }
 
@@ -437,7 +459,7 @@ mod tests {
         let x = ndarray::Array2::from_shape_fn((500, 9), |(row, column)| {
             ((row * 31 + column * 7) % (2 + column)) as f64
         });
-        let bins = BinnedRows::<u8>::new(x.view());
+        let bins = BinnedRows::<u8>::new(x.view(), &[]);
         let mut seen = 0;
         for pack in &bins.packs {
             for (feature, own) in pack.features.iter().zip(&pack.bins) {

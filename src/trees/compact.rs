@@ -8,7 +8,8 @@
 
 use ndarray::ArrayView2;
 
-use crate::trees::tree::DecisionTree;
+use crate::trees::categories::CategorySet;
+use crate::trees::tree::{DecisionTree, SplitTest};
 
 /// So many walks go side by side.
 const ABREAST: usize = 8;
@@ -16,11 +17,17 @@ const ABREAST: usize = 8;
 /// Set in the feature of a node that sends what is missing left.
 const MISSING_LEFT: u32 = 1 << 31;
 
+/// Set in the feature of a node that asks for categories.
+const AMONG: u32 = 1 << 30;
+
 /// A node: where its children stand, and who goes to the first of them.
 #[derive(Clone, Copy, Debug)]
 struct CompactNode {
+    /// The greatest value that goes to the first; of categories the place of their set, as a
+    /// number.
     threshold: f64,
-    /// The feature, and in its highest bit where what is missing goes.
+    /// The feature, and in its highest bits where what is missing goes and whether categories are
+    /// asked for.
     feature: u32,
     /// The first child; of a leaf itself.
     first: u32,
@@ -28,10 +35,13 @@ struct CompactNode {
 
 impl CompactNode {
     /// Returns where a row goes from here.
-    fn next(self, row: &[f64]) -> u32 {
-        let value = row[(self.feature & !MISSING_LEFT) as usize];
-        let goes_left =
-            (value <= self.threshold) | (value.is_nan() & (self.feature & MISSING_LEFT != 0));
+    fn next(self, row: &[f64], sets: &[CategorySet]) -> u32 {
+        let value = row[(self.feature & !(MISSING_LEFT | AMONG)) as usize];
+        let is_among = match self.feature & AMONG == 0 {
+            true => value <= self.threshold,
+            false => sets[self.threshold as usize].has_value(value),
+        };
+        let goes_left = is_among | (value.is_nan() & (self.feature & MISSING_LEFT != 0));
         self.first + u32::from(!goes_left)
     }
 }
@@ -40,6 +50,8 @@ impl CompactNode {
 #[derive(Clone, Debug)]
 pub(crate) struct CompactTrees {
     nodes: Vec<CompactNode>,
+    /// The sets of categories of all trees.
+    sets: Vec<CategorySet>,
     /// What each leaf tells.
     values: Vec<f64>,
     /// Of each tree its root, and the most steps from there to a leaf.
@@ -52,6 +64,7 @@ impl CompactTrees {
         let count = trees.iter().map(|tree| tree.nodes.len()).sum();
         let mut compact = Self {
             nodes: Vec::with_capacity(count),
+            sets: Vec::new(),
             values: Vec::with_capacity(count),
             roots: Vec::with_capacity(trees.len()),
         };
@@ -63,7 +76,8 @@ impl CompactTrees {
 
     /// Adds a tree, level by level.
     fn add(&mut self, tree: &DecisionTree) {
-        let root = self.nodes.len();
+        let (root, sets) = (self.nodes.len(), self.sets.len());
+        self.sets.extend(&tree.sets);
         let mut level = vec![0_u32];
         let mut depth = 0;
         // The nodes of a level stand in order, those below them right after the level.
@@ -82,9 +96,13 @@ impl CompactTrees {
                         let first = (begin + below.len()) as u32;
                         below.extend([node.left, node.right]);
                         let missing = if node.missing_left { MISSING_LEFT } else { 0 };
+                        let (threshold, kind) = match node.test {
+                            SplitTest::UpTo { threshold, .. } => (threshold, 0),
+                            SplitTest::Among(set) => ((sets + set as usize) as f64, AMONG),
+                        };
                         CompactNode {
-                            threshold: node.threshold,
-                            feature: node.feature | missing,
+                            threshold,
+                            feature: node.feature | missing | kind,
                             first,
                         }
                     }
@@ -143,7 +161,7 @@ impl CompactTrees {
             for _ in 0..depth {
                 let mut moved = 0;
                 for (walk, row) in walks.iter_mut().zip(cells.chunks_exact(width)) {
-                    let next = self.nodes[*walk as usize].next(row);
+                    let next = self.nodes[*walk as usize].next(row, &self.sets);
                     moved |= next ^ *walk;
                     *walk = next;
                 }
@@ -171,7 +189,7 @@ impl CompactTrees {
             for _ in 0..deepest {
                 let mut moved = 0;
                 for walk in walks.iter_mut() {
-                    let next = self.nodes[*walk as usize].next(row);
+                    let next = self.nodes[*walk as usize].next(row, &self.sets);
                     moved |= next ^ *walk;
                     *walk = next;
                 }
@@ -197,7 +215,7 @@ mod tests {
 
     /// A tree whose splits follow from a few numbers.
     fn tree(choices: &[(u8, i8, bool)]) -> DecisionTree {
-        let mut nodes = vec![SplitNode::leaf(0.5, 1.0)];
+        let (mut nodes, mut sets) = (vec![SplitNode::leaf(0.5, 1.0)], Vec::new());
         for (at, (feature, threshold, missing_left)) in choices.iter().enumerate() {
             let leaves: Vec<usize> = (0..nodes.len()).filter(|at| nodes[*at].is_leaf()).collect();
             let split = leaves[(at * 7 + usize::from(*feature)) % leaves.len()];
@@ -205,16 +223,28 @@ mod tests {
             for side in 0..2 {
                 nodes.push(SplitNode::leaf((at * 2 + side) as f64 / 3.0, 1.0));
             }
+            // The last feature is one of categories.
+            let test = match *feature % 3 {
+                2 => {
+                    let mut set = CategorySet::default();
+                    let bits = (threshold + 4) as u16;
+                    let mine = (0..4).filter(|category| bits >> category & 1 == 1);
+                    mine.for_each(|category| set.insert(category));
+                    sets.push(set);
+                    SplitTest::Among(sets.len() as u32 - 1)
+                }
+                _ => SplitTest::up_to(f64::from(*threshold)),
+            };
             nodes[split] = SplitNode {
                 feature: u32::from(*feature % 3),
-                threshold: f64::from(*threshold),
+                test,
                 missing_left: *missing_left,
                 left: below,
                 right: below + 1,
                 ..nodes[split]
             };
         }
-        DecisionTree { nodes }
+        DecisionTree { nodes, sets }
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 //! sums in the same order, of equal cuts the first. A bin without rows ends no cut, as what stands
 //! before it gains the same and comes first.
 
-use crate::trees::splits::{NodeRows, NodeSplit, NodeSums, SplitCriterion, TreeRules};
+use crate::trees::splits::{LeftSide, NodeRows, NodeSplit, NodeSums, SplitCriterion, TreeRules};
 
 /// The most bins of a feature, what is missing apart.
 const MOST: usize = 256;
@@ -65,13 +65,14 @@ impl CutGains {
             *best = Some(NodeSplit {
                 gain: most,
                 feature,
-                bin: at as u16,
+                side: LeftSide::UpTo(at as u16),
                 missing_left: false,
                 left: NodeSums {
                     g: self.g[at],
                     h: self.h[at],
                     n: self.n[at],
                 },
+                l2: 0.0,
             });
         }
         true
@@ -128,6 +129,7 @@ impl CutGains {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trees::categories::CategoryRules;
     use crate::trees::splits::{LeafBounds, scan};
     use proptest::prelude::*;
 
@@ -146,6 +148,7 @@ mod tests {
             random_cuts: false,
             middle_cuts: false,
             directions: Vec::new(),
+            categories: CategoryRules::NONE,
         }
     }
 
@@ -198,7 +201,7 @@ mod tests {
                 }
             }
             let told = |split: &Option<NodeSplit>| {
-                split.map(|split| (split.gain.to_bits(), split.feature, split.bin, split.left))
+                split.map(|split| (split.gain.to_bits(), split.feature, split.side, split.left))
             };
             prop_assert_eq!(told(&best), told(&by_each));
         }

@@ -4,6 +4,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::{below, settle};
 use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::category_splits::scan_categories;
 use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
 use crate::trees::tree::{DecisionTree, SplitNode, partition};
 
@@ -43,33 +44,6 @@ pub struct GroupMember {
     pub cell: ClassCounts,
     /// Their group.
     pub group: u32,
-}
-
-/// Returns the node that carries a split out; those below it are `left` and the next.
-pub fn node<C: BinCode>(
-    bins: &BinnedRows<C>,
-    split: &NodeSplit,
-    whole: NodeSums,
-    left: usize,
-) -> SplitNode {
-    let cuts = &bins.cuts[split.feature];
-    // After the last bin of all, whatever is present goes left.
-    let threshold = if usize::from(split.bin) + 1 < cuts.bins() {
-        cuts.threshold(split.bin)
-    } else {
-        f64::INFINITY
-    };
-    SplitNode {
-        feature: split.feature as u32,
-        bin: split.bin,
-        threshold,
-        missing_left: split.missing_left,
-        left: left as u32,
-        right: left as u32 + 1,
-        value: 0.0,
-        cover: whole.h,
-        gain: split.gain,
-    }
 }
 
 /// The bins of one feature at one node.
@@ -211,7 +185,7 @@ impl ForestGrower<'_> {
             cell
         };
         let whole = total(&members);
-        let mut nodes = vec![leaf(whole, LeafBounds::NONE)];
+        let mut tree = DecisionTree::root(leaf(whole, LeafBounds::NONE));
         let mut open = vec![PendingNode {
             node: 0,
             from: 0,
@@ -256,17 +230,17 @@ impl ForestGrower<'_> {
                 &bins.codes[split.feature],
                 bins.cuts[split.feature].missing(),
             );
-            let next = nodes.len();
-            let asked = node(bins, &split, sums, next);
+            let next = tree.nodes.len();
+            tree.split(at, bins, &split, next);
+            let asked = &tree.nodes[at];
             let left = partition(mine, &mut spare, |member| {
-                asked.takes_bin(codes[member.group as usize], missing)
+                tree.takes_bin(asked, codes[member.group as usize], missing)
             });
-            nodes[at] = asked;
             let (low, high) = rules.bounds(&split, sums, bounds);
             let first = total(&mine[..left]);
             let second = ClassCounts(whole.0 - first.0);
-            nodes.push(leaf(first, low));
-            nodes.push(leaf(second, high));
+            tree.nodes.push(leaf(first, low));
+            tree.nodes.push(leaf(second, high));
             let middle = from + left;
             open.push(PendingNode {
                 node: next + 1,
@@ -287,7 +261,7 @@ impl ForestGrower<'_> {
                 constant,
             });
         }
-        DecisionTree { nodes }
+        tree
     }
 
     /// Finds the best split among so many features that are drawn; those that are constant here do
@@ -333,6 +307,14 @@ impl ForestGrower<'_> {
                 continue;
             }
             tried += 1;
+            if bins.is_category(feature) {
+                let only = rules
+                    .random_cuts
+                    .then(|| 1 + below(random, filled.len() - 1));
+                let sums = filled.iter().map(|(bin, cell)| (*bin, self.sums(*cell)));
+                scan_categories(rules, here, (feature, missing), sums, only, &mut best);
+                continue;
+            }
             let lost = filled
                 .pop_if(|(bin, _)| *bin == missing)
                 .map_or(NodeSums::default(), |(_, cell)| self.sums(cell));

@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::{below, settle};
 use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::categories::{CategorySet, sets};
 use crate::trees::class_members::ClassMember;
-use crate::trees::grow::node;
-use crate::trees::splits::{NodeSplit, NodeSums, SplitCriterion, TreeRules};
+use crate::trees::splits::{LeftSide, NodeSplit, NodeSums, SplitCriterion, TreeRules};
 use crate::trees::tree::{DecisionTree, SplitNode, partition};
 
 /// What the rows of a node weigh by class, and how many they are.
@@ -124,14 +124,6 @@ impl ClassHistogram {
     }
 }
 
-/// A split, and which of its sides has what is missing.
-struct ClassSplit {
-    gain: f64,
-    feature: usize,
-    bin: u16,
-    missing_left: bool,
-}
-
 /// Room that is used again at every node.
 struct SpareRoom {
     features: Vec<usize>,
@@ -174,7 +166,7 @@ impl ClassGrower<'_> {
     pub fn grow(&self, mut members: Vec<ClassMember>, random: &mut ChaCha8Rng) -> ClassTree {
         let (bins, rules) = (self.bins, self.rules);
         let whole = ClassSums::of(&members, self.classes);
-        let mut nodes = vec![SplitNode::leaf(0.0, whole.whole())];
+        let mut tree = DecisionTree::root(SplitNode::leaf(0.0, whole.whole()));
         // Of each node its sums, while it is a leaf.
         let mut leaves = vec![whole.weights.clone()];
         let mut open = vec![PendingNode {
@@ -211,23 +203,12 @@ impl ClassGrower<'_> {
             };
             let codes = &bins.codes[split.feature];
             let missing = bins.cuts[split.feature].missing();
-            let next = nodes.len();
-            let cut = NodeSplit {
-                gain: split.gain,
-                feature: split.feature,
-                bin: split.bin,
-                missing_left: split.missing_left,
-                left: NodeSums::default(),
-            };
-            let sums = NodeSums {
-                h: whole.whole(),
-                ..NodeSums::default()
-            };
-            let asked = node(bins, &cut, sums, next);
+            let next = tree.nodes.len();
+            tree.split(at, bins, &split, next);
+            let asked = &tree.nodes[at];
             let left = partition(mine, &mut spare, |member| {
-                asked.takes_bin(codes[member.group as usize], missing)
+                tree.takes_bin(asked, codes[member.group as usize], missing)
             });
-            nodes[at] = asked;
             let middle = from + left;
             let sides = [(next, from, middle), (next + 1, middle, to)];
             let sides = sides.map(|(node, from, to)| PendingNode {
@@ -239,12 +220,12 @@ impl ClassGrower<'_> {
                 constant,
             });
             for side in &sides {
-                nodes.push(SplitNode::leaf(0.0, side.whole.whole()));
+                tree.nodes.push(SplitNode::leaf(0.0, side.whole.whole()));
                 leaves.push(side.whole.weights.clone());
             }
             open.extend(sides.into_iter().rev());
         }
-        numbered(nodes, &leaves)
+        numbered(tree, &leaves)
     }
 
     /// Finds the best split among so many features that are drawn, as for two classes.
@@ -255,7 +236,7 @@ impl ClassGrower<'_> {
         constant: &mut usize,
         room: &mut SpareRoom,
         random: &mut ChaCha8Rng,
-    ) -> Option<ClassSplit> {
+    ) -> Option<NodeSplit> {
         let (bins, rules) = (self.bins, self.rules);
         let here = score(rules.criterion, whole.weights.iter().copied());
         let (mut best, mut tried) = (None, 0);
@@ -279,21 +260,25 @@ impl ClassGrower<'_> {
                 continue;
             }
             tried += 1;
-            self.scan(feature, whole, here, room, random, &mut best);
+            let mut attempts = ClassAttempts {
+                rules,
+                feature,
+                whole,
+                here,
+                best,
+            };
+            if bins.is_category(feature) {
+                self.scan_categories(room, random, &mut attempts);
+            } else {
+                self.scan(room, random, &mut attempts);
+            }
+            best = attempts.best;
         }
         best
     }
 
-    /// Looks for a better split among the cuts of one feature.
-    fn scan(
-        &self,
-        feature: usize,
-        whole: &ClassSums,
-        here: f64,
-        room: &mut SpareRoom,
-        random: &mut ChaCha8Rng,
-        best: &mut Option<ClassSplit>,
-    ) {
+    /// Looks for a better split among the cuts of a feature of numbers.
+    fn scan(&self, room: &mut SpareRoom, random: &mut ChaCha8Rng, attempts: &mut ClassAttempts) {
         let rules = self.rules;
         let SpareRoom {
             histogram,
@@ -301,7 +286,7 @@ impl ClassGrower<'_> {
             with_missing,
             ..
         } = room;
-        let missing_bin = self.bins.cuts[feature].missing();
+        let missing_bin = self.bins.cuts[attempts.feature].missing();
         let (missing, lost) = histogram.of(missing_bin);
         let present = match histogram.filled.split_last() {
             Some((last, rest)) if *last == missing_bin => rest,
@@ -312,51 +297,128 @@ impl ClassGrower<'_> {
         };
         let only = (rules.random_cuts && first < last)
             .then(|| first + below(random, usize::from(last - first)) as u16);
-        let mut attempt = |left: &ClassSums, bin: u16, missing_left: bool| {
-            if left.rows.min(whole.rows - left.rows) < rules.min_leaf {
-                return;
-            }
-            let rest = whole.weights.iter().zip(&left.weights);
-            let rest = rest.map(|(whole, left)| (whole - left).max(0.0));
-            let sides = score(rules.criterion, left.weights.iter().copied());
-            let gain = sides + score(rules.criterion, rest) - here;
-            if gain > best.as_ref().map_or(rules.min_gain, |best| best.gain) {
-                *best = Some(ClassSplit {
-                    gain,
-                    feature,
-                    bin,
-                    missing_left,
-                });
-            }
-        };
         left.clear();
         for (at, bin) in present.iter().enumerate() {
             if let Some(before) = at.checked_sub(1).map(|before| present[before])
                 && only.is_none_or(|only| before <= only && only < *bin)
             {
-                let cut = only.unwrap_or(rules.cut(before, *bin));
+                let cut = LeftSide::UpTo(only.unwrap_or(rules.cut(before, *bin)));
                 if lost > 0.0 {
                     with_missing.clone_from(left);
                     with_missing.add(missing, lost);
-                    attempt(with_missing, cut, true);
+                    attempts.attempt(with_missing, cut, true);
                 }
-                attempt(left, cut, false);
+                attempts.attempt(left, cut, false);
             }
             let (weights, rows) = histogram.of(*bin);
             left.add(weights, rows);
         }
         if lost > 0.0 && only.is_none() {
             // All that is present on one side, what is missing on the other.
-            attempt(left, *last, false);
+            attempts.attempt(left, LeftSide::UpTo(*last), false);
+        }
+    }
+
+    /// Looks for a better split among the sets of categories of a feature, which are ordered by the
+    /// share of each class in turn: of that class against the others none is better.
+    fn scan_categories(
+        &self,
+        room: &mut SpareRoom,
+        random: &mut ChaCha8Rng,
+        attempts: &mut ClassAttempts,
+    ) {
+        let SpareRoom {
+            histogram, left, ..
+        } = room;
+        let missing = self.bins.cuts[attempts.feature].missing();
+        let count = histogram.filled.len();
+        let weights = attempts.whole.weights.iter().enumerate();
+        let mut classes: Vec<usize> = weights
+            .filter(|(_, weight)| **weight > 0.0)
+            .map(|(class, _)| class)
+            .collect();
+        let mut only = None;
+        if self.rules.random_cuts {
+            classes = vec![classes[below(random, classes.len())]];
+            only = Some(1 + below(random, count - 1));
+        } else if classes.len() == 2 {
+            // The order of the other is the same, turned around.
+            classes.pop();
+        }
+        for class in classes {
+            let share = |bin: u16| {
+                let (weights, _) = histogram.of(bin);
+                let whole: f64 = weights.iter().sum();
+                if whole > 0.0 {
+                    weights[class] / whole
+                } else {
+                    0.0
+                }
+            };
+            let each = histogram.filled.iter();
+            let mut order: Vec<(f64, u16)> = each.map(|bin| (share(*bin), *bin)).collect();
+            order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let (mut set, mut missing_left) = (CategorySet::default(), false);
+            for step in sets(count, count, only) {
+                if step.begins {
+                    left.clear();
+                    (set, missing_left) = (CategorySet::default(), false);
+                }
+                let (_, bin) = order[step.place];
+                let (weights, rows) = histogram.of(bin);
+                left.add(weights, rows);
+                if bin == missing {
+                    missing_left = true;
+                } else {
+                    set.insert(bin);
+                }
+                if step.is_tried {
+                    attempts.attempt(left, LeftSide::Among(set), missing_left);
+                }
+            }
+        }
+    }
+}
+
+/// What splits of a feature at a node are tried against.
+struct ClassAttempts<'a> {
+    rules: &'a TreeRules,
+    feature: usize,
+    whole: &'a ClassSums,
+    /// How good a leaf of the node is.
+    here: f64,
+    best: Option<NodeSplit>,
+}
+
+impl ClassAttempts<'_> {
+    /// Takes a split if it is better than the best.
+    fn attempt(&mut self, left: &ClassSums, side: LeftSide, missing_left: bool) {
+        let rules = self.rules;
+        if left.rows.min(self.whole.rows - left.rows) < rules.min_leaf {
+            return;
+        }
+        let rest = self.whole.weights.iter().zip(&left.weights);
+        let rest = rest.map(|(whole, left)| (whole - left).max(0.0));
+        let sides = score(rules.criterion, left.weights.iter().copied());
+        let gain = sides + score(rules.criterion, rest) - self.here;
+        if gain > self.best.map_or(rules.min_gain, |best| best.gain) {
+            self.best = Some(NodeSplit {
+                gain,
+                feature: self.feature,
+                side,
+                missing_left,
+                left: NodeSums::default(),
+                l2: 0.0,
+            });
         }
     }
 }
 
 /// Numbers the leaves, and puts down the share of each class in them.
-fn numbered(mut nodes: Vec<SplitNode>, sums: &[Vec<f64>]) -> ClassTree {
+fn numbered(mut tree: DecisionTree, sums: &[Vec<f64>]) -> ClassTree {
     let mut shares = Vec::new();
     let mut leaves = 0;
-    for (node, weights) in nodes.iter_mut().zip(sums) {
+    for (node, weights) in tree.nodes.iter_mut().zip(sums) {
         if !node.is_leaf() {
             continue;
         }
@@ -366,8 +428,5 @@ fn numbered(mut nodes: Vec<SplitNode>, sums: &[Vec<f64>]) -> ClassTree {
         let share = |weight: &f64| if whole > 0.0 { weight / whole } else { 0.0 };
         shares.extend(weights.iter().map(share));
     }
-    ClassTree {
-        tree: DecisionTree { nodes },
-        shares,
-    }
+    ClassTree { tree, shares }
 }

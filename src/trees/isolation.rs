@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::stats::draws::{below, settle, unit};
 use crate::trees::ensemble::{LinkFunction, TreeEnsemble};
 use crate::trees::stop::TreeGrowth;
-use crate::trees::tree::{DecisionTree, SplitNode};
+use crate::trees::tree::{DecisionTree, SplitNode, SplitTest};
 
 /// Euler's constant.
 const EULER: f64 = 0.577_215_664_901_532_9;
@@ -55,7 +55,10 @@ pub fn isolation_forest(
         // One that is not wanted any more has a tree of one leaf.
         rows.truncate(if growth.is_stopped() { 1 } else { sample });
         tree.add(&mut rows, 0);
-        DecisionTree { nodes: tree.nodes }
+        DecisionTree {
+            nodes: tree.nodes,
+            sets: Vec::new(),
+        }
     };
     TreeEnsemble {
         features: x.ncols(),
@@ -95,7 +98,7 @@ impl IsolationTree<'_> {
         let (left, right) = (self.add(below, depth + 1), self.add(above, depth + 1));
         self.nodes[place] = SplitNode {
             feature: feature as u32,
-            threshold,
+            test: SplitTest::up_to(threshold),
             left,
             right,
             // A cut counts by the rows that it parts.

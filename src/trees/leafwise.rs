@@ -13,8 +13,8 @@
 use rayon::prelude::*;
 
 use crate::trees::bins::{BinCuts, BinnedRows};
+use crate::trees::category_splits::scan_categories;
 use crate::trees::cut_gains::CutGains;
-use crate::trees::grow::node;
 use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
 use crate::trees::tree::{DecisionTree, SplitNode, partition};
 
@@ -160,7 +160,7 @@ fn grow_within(
         features,
         rules,
         most_kept: most / (layout.cells.max(1) * size_of::<NodeSums>()),
-        nodes: Vec::new(),
+        tree: DecisionTree::root(SplitNode::leaf(0.0, 0.0)),
         leaves: Vec::new(),
         done: Vec::new(),
         count: 1,
@@ -177,13 +177,12 @@ fn grow_within(
     }
     let mut values = vec![0.0; bins.groups];
     for leaf in grower.done {
-        let value = grower.nodes[leaf.node].value;
+        let value = grower.tree.nodes[leaf.node].value;
         for entry in &entries[leaf.from..leaf.to] {
             values[entry.group as usize] = value;
         }
     }
-    let nodes = grower.nodes;
-    (DecisionTree { nodes }, values)
+    (grower.tree, values)
 }
 
 /// The leaf whose split gains most; of equal ones the first that was made.
@@ -216,7 +215,7 @@ struct LeafwiseGrower<'a> {
     rules: &'a TreeRules,
     /// How many histograms of open leaves there is room for.
     most_kept: usize,
-    nodes: Vec<SplitNode>,
+    tree: DecisionTree,
     leaves: Vec<OpenLeaf>,
     /// Leaves that stay.
     done: Vec<LeafRange>,
@@ -230,7 +229,7 @@ impl LeafwiseGrower<'_> {
     fn plant(&mut self, entries: &[WeightedGroup]) {
         let whole = WeightedGroup::sums(entries);
         let value = self.rules.value(whole, LeafBounds::NONE);
-        self.nodes.push(SplitNode::leaf(value, whole.h));
+        self.tree.nodes[0] = SplitNode::leaf(value, whole.h);
         let root = NewLeaf {
             range: LeafRange {
                 node: 0,
@@ -268,8 +267,10 @@ impl LeafwiseGrower<'_> {
         let mut sides = self.part(&leaf, entries);
         self.count += 1;
         for side in &sides {
-            let value = self.rules.value(side.whole, side.bounds);
-            self.nodes.push(SplitNode::leaf(value, side.whole.h));
+            let h = side.whole.h + leaf.best.l2;
+            let value = self.rules.value(NodeSums { h, ..side.whole }, side.bounds);
+            let leaf = SplitNode::leaf(value, side.whole.h);
+            self.tree.nodes.push(leaf);
         }
         // Leaves that cannot be split need no histogram.
         if !sides.iter().any(|side| self.can_split(side)) {
@@ -298,13 +299,13 @@ impl LeafwiseGrower<'_> {
         let best = &leaf.best;
         let codes = &self.bins.codes[best.feature];
         let missing = self.bins.cuts[best.feature].missing();
-        let below = self.nodes.len();
-        let asked = node(self.bins, best, leaf.whole, below);
+        let below = self.tree.nodes.len();
+        self.tree.split(leaf.node, self.bins, best, below);
+        let (tree, asked) = (&self.tree, &self.tree.nodes[leaf.node]);
         let own = &mut entries[leaf.from..leaf.to];
         let left = partition(own, &mut self.room.spare, |entry| {
-            asked.takes_bin(u16::from(codes[entry.group as usize]), missing)
+            tree.takes_bin(asked, u16::from(codes[entry.group as usize]), missing)
         });
-        self.nodes[leaf.node] = asked;
         let middle = leaf.from + left;
         let (low, high) = self.rules.bounds(best, leaf.whole, leaf.bounds);
         let side = |node, from, to, whole, bounds| NewLeaf {
@@ -399,9 +400,15 @@ impl LeafwiseGrower<'_> {
         let mut cuts = CutGains::default();
         let is_by_sums = CutGains::takes(self.rules);
         for &feature in features {
-            let (missing, present) = sums[self.layout.of(self.bins, feature)]
-                .split_last()
-                .expect("there is a last bin");
+            let bins = &sums[self.layout.of(self.bins, feature)];
+            if self.bins.is_category(feature) {
+                let filled = bins.iter().enumerate().filter(|(_, sums)| sums.n > 0.5);
+                let filled = filled.map(|(bin, sums)| (bin as u16, *sums));
+                let place = (feature, self.bins.cuts[feature].missing());
+                scan_categories(self.rules, here, place, filled, None, &mut best);
+                continue;
+            }
+            let (missing, present) = bins.split_last().expect("there is a last bin");
             if is_by_sums
                 && missing.n <= 0.0
                 && cuts.scan(self.rules, here, feature, present, &mut best)
@@ -520,6 +527,7 @@ fn fill_four(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trees::categories::CategoryRules;
     use crate::trees::splits::SplitCriterion;
 
     #[test]
@@ -527,7 +535,7 @@ mod tests {
         let x = ndarray::Array2::from_shape_fn((400, 3), |(row, column)| {
             ((row * (31 + 12 * column)) % 97) as f64
         });
-        let bins = BinnedRows::new(x.view());
+        let bins = BinnedRows::new(x.view(), &[]);
         // Whole numbers, so that sums are exact however they are made.
         let entry = |group: usize| WeightedGroup {
             group: group as u32,
@@ -550,6 +558,7 @@ mod tests {
             random_cuts: false,
             middle_cuts: false,
             directions: Vec::new(),
+            categories: CategoryRules::NONE,
         };
         let layout = HistogramLayout::new(&bins);
         let grown = |room: usize| {

@@ -8,6 +8,8 @@
 pub mod bins;
 pub mod boost;
 pub mod boost_classes;
+pub mod categories;
+pub mod category_splits;
 pub mod class_ensemble;
 pub mod class_members;
 pub mod compact;

@@ -268,7 +268,7 @@ fn explain(
         }
         return;
     }
-    let (hot, cold) = if node.takes(row[node.feature as usize]) {
+    let (hot, cold) = if tree.takes(node, row[node.feature as usize]) {
         (node.left, node.right)
     } else {
         (node.right, node.left)
@@ -324,7 +324,10 @@ mod tests {
         ];
         let ensemble = TreeEnsemble {
             features: 2,
-            trees: vec![DecisionTree { nodes }],
+            trees: vec![DecisionTree {
+                nodes,
+                sets: Vec::new(),
+            }],
             link: LinkFunction::Mean,
             laid_out: Default::default(),
         };

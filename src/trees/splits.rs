@@ -1,5 +1,7 @@
 //! The best cut of a feature at a node, from the sums of its bins.
 
+use crate::trees::categories::{CategoryRules, CategorySet};
+
 /// What is summed over rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C, align(32))]
@@ -72,6 +74,8 @@ pub struct TreeRules {
     /// Of every feature whether the prediction may only rise (1) or fall (-1) with it; empty for
     /// none.
     pub directions: Vec<i8>,
+    /// How features of categories are split.
+    pub categories: CategoryRules,
 }
 
 /// Between which values the leaves below a node stay.
@@ -183,6 +187,15 @@ impl TreeRules {
     }
 }
 
+/// Which bins go left at a split.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LeftSide {
+    /// Those up to this.
+    UpTo(u16),
+    /// Those of these categories.
+    Among(CategorySet),
+}
+
 /// A split of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeSplit {
@@ -190,12 +203,14 @@ pub struct NodeSplit {
     pub gain: f64,
     /// The feature.
     pub feature: usize,
-    /// The last bin that goes left.
-    pub bin: u16,
+    /// The bins that go left.
+    pub side: LeftSide,
     /// Whether what is missing goes left.
     pub missing_left: bool,
     /// The rows that go left.
     pub left: NodeSums,
+    /// The penalty of the squares of its sides' values beside the usual one.
+    pub l2: f64,
 }
 
 /// The rows of a node.
@@ -239,9 +254,10 @@ pub fn scan(
         *best = Some(NodeSplit {
             gain,
             feature,
-            bin,
+            side: LeftSide::UpTo(bin),
             missing_left,
             left,
+            l2: 0.0,
         });
     };
     let has_missing = missing.n > 0.0;

@@ -4,6 +4,8 @@ use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 
 use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::categories::CategorySet;
+use crate::trees::splits::{LeftSide, NodeSplit};
 
 /// The feature of a leaf.
 const LEAF: u32 = u32::MAX;
@@ -11,15 +13,34 @@ const LEAF: u32 = u32::MAX;
 /// No tree of ours is deeper: `max_depth` goes up to this.
 pub(crate) const DEEPEST: usize = 1000;
 
+/// What is asked of a feature: who goes left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SplitTest {
+    /// Values up to a threshold.
+    UpTo {
+        /// The last bin; of a tree that was read from a file, 0.
+        bin: u16,
+        /// The greatest value.
+        threshold: f64,
+    },
+    /// Some categories: the place of their set in the tree.
+    Among(u32),
+}
+
+impl SplitTest {
+    /// Values up to a threshold, where bins are not asked for.
+    pub const fn up_to(threshold: f64) -> Self {
+        Self::UpTo { bin: 0, threshold }
+    }
+}
+
 /// A node of a tree.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SplitNode {
     /// The feature that is asked; `u32::MAX` in a leaf.
     pub feature: u32,
-    /// The last bin that goes left; of a tree that was read from a file, 0.
-    pub bin: u16,
-    /// The greatest value that goes left.
-    pub threshold: f64,
+    /// What is asked of it.
+    pub test: SplitTest,
     /// Whether what is missing goes left.
     pub missing_left: bool,
     /// The nodes below.
@@ -39,8 +60,7 @@ impl SplitNode {
     pub fn leaf(value: f64, cover: f64) -> Self {
         Self {
             feature: LEAF,
-            bin: 0,
-            threshold: 0.0,
+            test: SplitTest::up_to(0.0),
             missing_left: false,
             left: 0,
             right: 0,
@@ -54,21 +74,6 @@ impl SplitNode {
     pub fn is_leaf(&self) -> bool {
         self.feature == LEAF
     }
-
-    /// Returns whether a value of its feature goes left; NaN is missing.
-    pub fn takes(&self, value: f64) -> bool {
-        if value.is_nan() {
-            self.missing_left
-        } else {
-            value <= self.threshold
-        }
-    }
-
-    /// Returns whether a bin of its feature goes left, `missing` being that of what is missing.
-    pub fn takes_bin(&self, bin: u16, missing: u16) -> bool {
-        // No branch to be guessed.
-        (bin <= self.bin && bin != missing) | (self.missing_left && bin == missing)
-    }
 }
 
 /// A tree: its root first, every node before those below it.
@@ -77,6 +82,8 @@ impl SplitNode {
 pub struct DecisionTree {
     /// The nodes.
     pub nodes: Vec<SplitNode>,
+    /// The sets of categories that nodes ask for.
+    pub sets: Vec<CategorySet>,
 }
 
 /// A tree as it is stored: a list for each property of the nodes.
@@ -90,20 +97,32 @@ struct StoredTree {
     value: Vec<f64>,
     cover: Vec<f64>,
     gain: Vec<f64>,
+    /// The nodes that ask for categories, each with those that go left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    categories: Vec<(u32, CategorySet)>,
 }
 
 impl From<DecisionTree> for StoredTree {
     fn from(tree: DecisionTree) -> Self {
         let nodes = &tree.nodes;
+        let threshold = |node: &SplitNode| match node.test {
+            SplitTest::UpTo { threshold, .. } => threshold,
+            SplitTest::Among(_) => 0.0,
+        };
+        let set = |(at, node): (u32, &SplitNode)| match node.test {
+            SplitTest::UpTo { .. } => None,
+            SplitTest::Among(set) => Some((at, tree.sets[set as usize])),
+        };
         Self {
             feature: nodes.iter().map(|node| node.feature).collect(),
-            threshold: nodes.iter().map(|node| node.threshold).collect(),
+            threshold: nodes.iter().map(threshold).collect(),
             missing_left: nodes.iter().map(|node| node.missing_left).collect(),
             left: nodes.iter().map(|node| node.left).collect(),
             right: nodes.iter().map(|node| node.right).collect(),
             value: nodes.iter().map(|node| node.value).collect(),
             cover: nodes.iter().map(|node| node.cover).collect(),
             gain: nodes.iter().map(|node| node.gain).collect(),
+            categories: (0..).zip(nodes).filter_map(set).collect(),
         }
     }
 }
@@ -135,8 +154,7 @@ impl TryFrom<StoredTree> for DecisionTree {
             }
             Ok(SplitNode {
                 feature: stored.feature[at],
-                bin: 0,
-                threshold: stored.threshold[at],
+                test: SplitTest::up_to(stored.threshold[at]),
                 missing_left: stored.missing_left[at],
                 left,
                 right,
@@ -145,13 +163,84 @@ impl TryFrom<StoredTree> for DecisionTree {
                 gain: stored.gain[at],
             })
         };
-        Ok(Self {
-            nodes: (0..count).map(node).collect::<Result<_, String>>()?,
-        })
+        let mut nodes: Vec<SplitNode> = (0..count).map(node).collect::<Result<_, String>>()?;
+        for (place, (at, _)) in (0..).zip(&stored.categories) {
+            let node = nodes.get_mut(*at as usize).filter(|node| !node.is_leaf());
+            let Some(node) = node else {
+                return Err("a tree with categories of a node that asks nothing".to_owned());
+            };
+            node.test = SplitTest::Among(place);
+        }
+        let sets = stored.categories.into_iter().map(|(_, set)| set).collect();
+        Ok(Self { nodes, sets })
     }
 }
 
 impl DecisionTree {
+    /// Returns a tree of one node.
+    pub(crate) fn root(node: SplitNode) -> Self {
+        Self {
+            nodes: vec![node],
+            sets: Vec::new(),
+        }
+    }
+
+    /// Makes a leaf the node that carries a split out; those below it are `left` and the next.
+    pub(crate) fn split<C: BinCode>(
+        &mut self,
+        at: usize,
+        bins: &BinnedRows<C>,
+        split: &NodeSplit,
+        left: usize,
+    ) {
+        let cuts = &bins.cuts[split.feature];
+        let test = match split.side {
+            // After the last bin of all, whatever is present goes left.
+            LeftSide::UpTo(bin) if usize::from(bin) + 1 >= cuts.bins() => SplitTest::UpTo {
+                bin,
+                threshold: f64::INFINITY,
+            },
+            LeftSide::UpTo(bin) => SplitTest::UpTo {
+                bin,
+                threshold: cuts.threshold(bin),
+            },
+            LeftSide::Among(set) => {
+                self.sets.push(set);
+                SplitTest::Among(self.sets.len() as u32 - 1)
+            }
+        };
+        self.nodes[at] = SplitNode {
+            feature: split.feature as u32,
+            test,
+            missing_left: split.missing_left,
+            left: left as u32,
+            right: left as u32 + 1,
+            value: 0.0,
+            cover: self.nodes[at].cover,
+            gain: split.gain,
+        };
+    }
+
+    /// Returns whether a value of its feature goes left at a node; NaN is missing.
+    pub(crate) fn takes(&self, node: &SplitNode, value: f64) -> bool {
+        match node.test {
+            _ if value.is_nan() => node.missing_left,
+            SplitTest::UpTo { threshold, .. } => value <= threshold,
+            SplitTest::Among(set) => self.sets[set as usize].has_value(value),
+        }
+    }
+
+    /// Returns whether a bin of its feature goes left at a node, `missing` being that of what is
+    /// missing.
+    pub(crate) fn takes_bin(&self, node: &SplitNode, bin: u16, missing: u16) -> bool {
+        let is_among = match node.test {
+            SplitTest::UpTo { bin: last, .. } => bin <= last,
+            SplitTest::Among(set) => self.sets[set as usize].has(bin),
+        };
+        // No branch to be guessed.
+        (is_among && bin != missing) | (node.missing_left && bin == missing)
+    }
+
     /// Returns the value of the leaf to which `goes_left` leads.
     fn value(&self, goes_left: impl Fn(&SplitNode) -> bool) -> f64 {
         let mut node = &self.nodes[0];
@@ -167,14 +256,15 @@ impl DecisionTree {
 
     /// Returns the value of a row of features; NaN is missing.
     pub fn of_row(&self, row: ArrayView1<'_, f64>) -> f64 {
-        self.value(|node| node.takes(row[node.feature as usize]))
+        self.value(|node| self.takes(node, row[node.feature as usize]))
     }
 
     /// Returns the value of a group of binned rows.
     pub fn of_group<C: BinCode>(&self, bins: &BinnedRows<C>, group: usize) -> f64 {
         self.value(|node| {
             let feature = node.feature as usize;
-            node.takes_bin(
+            self.takes_bin(
+                node,
                 bins.codes[feature][group].bin(),
                 bins.cuts[feature].missing(),
             )
@@ -221,7 +311,7 @@ impl DecisionTree {
                 let feature = node.feature as usize;
                 let (codes, missing) = (&bins.codes[feature], bins.cuts[feature].missing());
                 let left = partition(mine, spare, |(group, _)| {
-                    node.takes_bin(codes[*group as usize].bin(), missing)
+                    self.takes_bin(node, codes[*group as usize].bin(), missing)
                 });
                 open.push((node.left as usize, from, from + left));
                 open.push((node.right as usize, from + left, to));

@@ -40,6 +40,7 @@ pub(crate) fn without_shortcuts(
         .for_each(|feature| x.column_mut(*feature).fill(0.0));
     let mut blind = TrainingSet::new(x, data.labels.clone(), preprocessor.features())?;
     blind.directions.clone_from(&data.directions);
+    blind.categories.clone_from(&data.categories);
     blind.weights.clone_from(&data.weights);
     blind.origins.clone_from(&data.origins);
     blind.hold_out_last.clone_from(&data.hold_out_last);

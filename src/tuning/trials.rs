@@ -221,6 +221,9 @@ impl<'a> CrossValidation<'a> {
         if !self.data.directions.is_empty() && trial.learner.monotone {
             part = part.with("directions", &self.data.directions);
         }
+        if !self.data.categories.is_empty() {
+            part = part.with("categories", &self.data.categories);
+        }
         if let Some(weights) = weights_digest(self.data) {
             part = part.with("weights", weights);
         }

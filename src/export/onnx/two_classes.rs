@@ -11,7 +11,15 @@ use crate::model::linear::LinearModel;
 use crate::model::neighbours::NearestNeighbours;
 use crate::model::svm::SupportVectors;
 use crate::trees::ensemble::{LinkFunction, TreeEnsemble};
-use crate::trees::tree::DecisionTree;
+use crate::trees::tree::{DecisionTree, SplitTest};
+
+/// What a node of trees asks, by number: whether a value is at most one, or one of some.
+const UP_TO: u8 = 0;
+const MEMBER: u8 = 6;
+
+/// The number of a missing category, after all others. ONNX Runtime 1.32 sends some of what is not a
+/// number the wrong way where it asks for members.
+pub(crate) const MISSING_CATEGORY: f64 = 255.0;
 
 pub(crate) fn linear(graph: &mut OnnxGraph, x: &str, model: &LinearModel) -> String {
     let weights = graph.doubles(&[model.weights.len(), 1], model.weights.iter().copied());
@@ -162,6 +170,7 @@ pub(crate) fn tree_attributes(
 ) -> Vec<AttributeProto> {
     let (mut roots, mut features, mut splits, mut tracks) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut modes, mut members) = (Vec::new(), Vec::new());
     let (mut to, mut is_leaf) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     let (mut weights, mut target_of) = (Vec::new(), Vec::new());
     for (number, tree) in trees.iter().enumerate() {
@@ -186,6 +195,7 @@ pub(crate) fn tree_attributes(
         if tree.nodes.len() == 1 {
             // A leaf alone is asked by a question to which both answers are the same.
             features.push(0);
+            modes.push(UP_TO);
             splits.push(0.0);
             tracks.push(0);
             for side in 0..2 {
@@ -195,7 +205,20 @@ pub(crate) fn tree_attributes(
         }
         for node in tree.nodes.iter().filter(|node| !node.is_leaf()) {
             features.push(i64::from(node.feature));
-            splits.push(node.threshold);
+            match node.test {
+                SplitTest::UpTo { threshold, .. } => {
+                    modes.push(UP_TO);
+                    splits.push(threshold);
+                }
+                SplitTest::Among(set) => {
+                    modes.push(MEMBER);
+                    splits.push(0.0);
+                    let missing = node.missing_left.then_some(MISSING_CATEGORY);
+                    let categories = tree.sets[set as usize].each().map(f64::from);
+                    members.extend(categories.chain(missing));
+                    members.push(f64::NAN);
+                }
+            }
             tracks.push(i64::from(node.missing_left));
             for (side, below) in [node.left, node.right].into_iter().enumerate() {
                 to[side].push(places[below as usize]);
@@ -204,7 +227,7 @@ pub(crate) fn tree_attributes(
         }
     }
     let ([left, right], [left_leaf, right_leaf]) = (to, is_leaf);
-    vec![
+    let mut attributes = vec![
         int("aggregate_function", 1),
         ints("leaf_targetids", target_of),
         tensor("leaf_weights", doubles(&[weights.len()], weights)),
@@ -213,11 +236,16 @@ pub(crate) fn tree_attributes(
         ints("nodes_falsenodeids", right),
         ints("nodes_featureids", features.clone()),
         ints("nodes_missing_value_tracks_true", tracks),
-        tensor("nodes_modes", bytes(vec![0; features.len()])),
+        tensor("nodes_modes", bytes(modes)),
         tensor("nodes_splits", doubles(&[splits.len()], splits)),
         ints("nodes_trueleafs", left_leaf),
         ints("nodes_truenodeids", left),
         int("post_transform", 0),
         ints("tree_roots", roots),
-    ]
+    ];
+    if !members.is_empty() {
+        let members = doubles(&[members.len()], members);
+        attributes.push(tensor("membership_values", members));
+    }
+    attributes
 }
