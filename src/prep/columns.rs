@@ -6,7 +6,7 @@
 //! columns in the order in which they stand, so that the one after the last is looked at before a name
 //! is looked up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -49,6 +49,8 @@ pub struct Columns {
     next: usize,
     /// What is wrong with single rows.
     pub faults: RowFaults,
+    /// Those that hold the numbers of categories; known while steps are fitted.
+    categories: BTreeSet<String>,
 }
 
 impl Columns {
@@ -75,6 +77,22 @@ impl Columns {
     /// Returns the names of all columns that were ever added.
     pub fn all_names(&self) -> &Arc<ColumnNames> {
         &self.names
+    }
+
+    /// Marks a column as one of the numbers of categories, which no step computes with.
+    pub fn set_category(&mut self, name: &str) {
+        self.categories.insert(name.to_owned());
+    }
+
+    /// Refuses a column of the numbers of categories.
+    ///
+    /// # Errors
+    /// It is one.
+    pub fn check_no_category(&self, name: &str) -> Result<(), PrepError> {
+        match self.categories.contains(name) {
+            true => Err(PrepError::Category(name.to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// Returns the number of rows.
@@ -164,6 +182,7 @@ impl Columns {
     /// It is not there.
     pub fn take(&mut self, name: &str) -> Result<ColumnCells, PrepError> {
         let place = self.place(name, self.next);
+        self.categories.remove(name);
         self.next = place.map_or(self.next, |place| place + 1);
         let taken = place.and_then(|place| self.list[place].take());
         taken.ok_or_else(|| self.none(name))
@@ -330,6 +349,23 @@ impl ColumnPick {
     /// # Errors
     /// One that was named is not there, or of another kind; nothing is described.
     pub fn of(&self, columns: &Columns, able: &[CellKind]) -> Result<Vec<String>, PrepError> {
+        self.taken(columns, able, false)
+    }
+
+    /// Returns the columns that are taken, categories among them, by a step that computes nothing.
+    ///
+    /// # Errors
+    /// One that was named is not there; nothing is described.
+    pub fn of_all(&self, columns: &Columns) -> Result<Vec<String>, PrepError> {
+        self.taken(columns, &[CellKind::Number, CellKind::Text], true)
+    }
+
+    fn taken(
+        &self,
+        columns: &Columns,
+        able: &[CellKind],
+        takes_categories: bool,
+    ) -> Result<Vec<String>, PrepError> {
         for name in &self.names {
             match columns.kind(name) {
                 None => {
@@ -339,6 +375,7 @@ impl ColumnPick {
                     let name = name.clone();
                     return Err(PrepError::UselessColumn { name, found: kind });
                 }
+                Some(_) if !takes_categories => columns.check_no_category(name)?,
                 Some(_) => {}
             }
         }
@@ -351,6 +388,7 @@ impl ColumnPick {
                     .as_ref()
                     .is_none_or(|matching| matching.is_match(name))
                 && self.kind.is_none_or(|wanted| kind == Some(wanted))
+                && (takes_categories || columns.check_no_category(name).is_ok())
         };
         let found: Vec<String> = columns.names().into_iter().filter(is_wanted).collect();
         match &self.matching {

@@ -1,4 +1,5 @@
-//! Text columns as numbers: a column of zeros and ones a category, or a number a category.
+//! Text columns as numbers: a column of zeros and ones a category, a number a category, or the
+//! number of a category that stays one.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
 use crate::prep::error::PrepError;
+
+/// The most categories that have a number of their own: with the rare ones and what is missing each
+/// has a bin of one byte in trees.
+pub const MOST_CATEGORIES: usize = 254;
 
 /// What becomes of a category that training did not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +142,100 @@ impl OneHot {
                     .collect();
                 columns.push(|| of_rare(name), ColumnCells::Numbers(column))?;
             }
+        }
+        Ok(())
+    }
+}
+
+/// The categories of a column that stay categories.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptCategories {
+    /// The column.
+    pub name: String,
+    /// Those that have a number of their own, which is their place, in alphabetical order.
+    pub categories: Vec<String>,
+    /// Whether all others have the number after the last.
+    pub has_rare: bool,
+}
+
+impl KeptCategories {
+    /// Returns the number of the rare ones, if they have one.
+    pub fn rare(&self) -> Option<f64> {
+        self.has_rare.then_some(self.categories.len() as f64)
+    }
+
+    /// Returns the number of a cell; NaN is missing.
+    fn number(&self, cell: Option<&String>) -> f64 {
+        let Some(cell) = cell else {
+            return f64::NAN;
+        };
+        match self.categories.binary_search(cell) {
+            Ok(place) => place as f64,
+            Err(_) => self.rare().unwrap_or(f64::NAN),
+        }
+    }
+}
+
+/// Text columns as the numbers of their categories, which only trees can do with: no number is
+/// between two others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CategoryEncoder {
+    /// The columns.
+    pub columns: Vec<KeptCategories>,
+}
+
+impl CategoryEncoder {
+    /// Finds the categories, of which at most so many that are in at least so many rows have a
+    /// number of their own, the most frequent; and replaces the columns.
+    ///
+    /// # Errors
+    /// A column is not there, or holds numbers.
+    pub fn fit(
+        columns: &mut Columns,
+        names: Vec<String>,
+        least: usize,
+        most: usize,
+    ) -> Result<Self, PrepError> {
+        let one = |name: String| {
+            let mut counts: Vec<(String, usize)> =
+                counted(columns.texts(&name)?).into_iter().collect();
+            // Of equally frequent ones the first by name.
+            counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            let frequent = counts.iter().filter(|(_, count)| *count >= least);
+            let kept = frequent.count().min(most);
+            let has_rare = kept < counts.len();
+            counts.truncate(kept);
+            let mut categories: Vec<String> = counts.into_iter().map(|(word, _)| word).collect();
+            categories.sort_unstable();
+            Ok(KeptCategories {
+                name,
+                categories,
+                has_rare,
+            })
+        };
+        let fitted = Self {
+            columns: names
+                .into_iter()
+                .map(one)
+                .collect::<Result<_, PrepError>>()?,
+        };
+        fitted.apply(columns)?;
+        let names = fitted.columns.iter().map(|column| &column.name);
+        names.for_each(|name| columns.set_category(name));
+        Ok(fitted)
+    }
+
+    /// Replaces columns. A category that training did not have is one of the rare ones, or missing
+    /// where there were none.
+    ///
+    /// # Errors
+    /// A column is not there, or holds numbers.
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
+        for column in &self.columns {
+            let cells = columns.texts(&column.name)?.iter();
+            let cells = cells.map(|cell| column.number(cell.as_ref())).collect();
+            columns.take(&column.name)?;
+            columns.push(|| column.name.clone(), ColumnCells::Numbers(cells))?;
         }
         Ok(())
     }

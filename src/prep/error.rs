@@ -36,6 +36,12 @@ pub enum PrepError {
         /// What it holds.
         found: CellKind,
     },
+    /// A step would compute with categories.
+    #[error(
+        "the column `{0}` holds categories, which this step cannot compute with: put it before the step `category`, or name \
+         other columns"
+    )]
+    Category(String),
     /// No column is described.
     #[error("no column that this step has use for matches `{0}`")]
     NoMatch(String),
@@ -58,7 +64,7 @@ pub enum PrepError {
     NothingLeft,
     /// The steps left text.
     #[error(
-        "the column `{0}` is still text after all steps: add `onehot`, `ordinal`, `target` or `hash`"
+        "the column `{0}` is still text after all steps: add `onehot`, `category`, `ordinal`, `target` or `hash`"
     )]
     StillText(String),
     /// A column has infinite cells where all have to be finite.

@@ -247,6 +247,27 @@ impl Preprocessor {
             .collect()
     }
 
+    /// Returns of every feature whether it holds the numbers of categories; nothing where none does.
+    pub fn categories(&self) -> Vec<bool> {
+        let mut kept: BTreeSet<&str> = BTreeSet::new();
+        for step in &self.steps {
+            match step {
+                FittedStep::Category(step) => {
+                    kept.extend(step.columns.iter().map(|column| column.name.as_str()));
+                }
+                FittedStep::Drop(step) => {
+                    kept.retain(|name| !step.columns.iter().any(|column| column == name));
+                }
+                _ => {}
+            }
+        }
+        if kept.is_empty() {
+            return Vec::new();
+        }
+        let each = self.features.iter();
+        each.map(|name| kept.contains(name.as_str())).collect()
+    }
+
     /// Returns of each training row a digest of its cells as they came; none of files of before
     /// that was kept, and of preprocessors in models.
     pub fn training_rows(&self) -> &[u64] {

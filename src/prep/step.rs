@@ -8,7 +8,10 @@ use crate::prep::cells::CellKind;
 use crate::prep::clip::{ClipBound, FittedClip, FittedLog1p};
 use crate::prep::columns::{ColumnPick, Columns};
 use crate::prep::derive::{DerivedColumn, PairOp};
-use crate::prep::encode::{OneHot, OrdinalEncoder, UnknownCategory, of_category, of_rare};
+use crate::prep::encode::{
+    CategoryEncoder, KeptCategories, MOST_CATEGORIES, OneHot, OrdinalEncoder, UnknownCategory,
+    of_category, of_rare,
+};
 use crate::prep::error::PrepError;
 use crate::prep::finite::{FiniteReplacement, FiniteStrategy};
 use crate::prep::hash::{HashEncoder, MOST_BUCKETS};
@@ -36,6 +39,8 @@ pub enum StepAction {
     Clip(ClipBound, ClipBound),
     /// Makes text a column a category, of at least so many rows, at most so many.
     OneHot(UnknownCategory, usize, usize),
+    /// Keeps text as categories, those of at least so many rows, at most so many.
+    Category(usize, usize),
     /// Makes text the number of its category.
     Ordinal,
     /// Makes text the share of attacks in its category, smoothed, told across so many folds.
@@ -76,6 +81,8 @@ pub enum FittedStep {
     Clip(FittedClip),
     /// Makes text a column a category.
     OneHot(OneHot),
+    /// Keeps text as categories.
+    Category(CategoryEncoder),
     /// Makes text a number.
     Ordinal(OrdinalEncoder),
     /// Makes text a share.
@@ -152,6 +159,12 @@ impl PrepStep {
                 *least,
                 *most,
             )?),
+            StepAction::Category(least, most) => FittedStep::Category(CategoryEncoder::fit(
+                columns,
+                pick(columns, TEXTS)?,
+                *least,
+                *most,
+            )?),
             StepAction::Ordinal => {
                 FittedStep::Ordinal(OrdinalEncoder::fit(columns, pick(columns, TEXTS)?)?)
             }
@@ -170,19 +183,18 @@ impl PrepStep {
                 hashed.apply(columns)?;
                 FittedStep::Hash(hashed)
             }
-            StepAction::Drop(useless) => {
-                let names = pick(columns, ALL)?;
-                FittedStep::Drop(match *useless == DropRule::default() {
-                    true => DroppedColumns::named(columns, names)?,
-                    false => DroppedColumns::fit(columns, names, *useless)?,
-                })
-            }
+            StepAction::Drop(useless) => FittedStep::Drop(match *useless == DropRule::default() {
+                true => DroppedColumns::named(columns, self.pick.of_all(columns)?)?,
+                false => DroppedColumns::fit(columns, pick(columns, ALL)?, *useless)?,
+            }),
             StepAction::Pca(count) => FittedStep::Pca(PrincipalComponents::fit(
                 columns,
                 pick(columns, NUMBERS)?,
                 *count,
             )?),
             StepAction::Derive(how, first, second, name) => {
+                columns.check_no_category(first)?;
+                columns.check_no_category(second)?;
                 let (first, second, name) = (first.clone(), second.clone(), name.clone());
                 let derived = DerivedColumn {
                     how: *how,
@@ -211,6 +223,7 @@ impl FittedStep {
             Self::Log1p(step) => step.apply(columns),
             Self::Clip(step) => step.apply(columns),
             Self::OneHot(step) => step.apply(columns),
+            Self::Category(step) => step.apply(columns),
             Self::Ordinal(step) => step.apply(columns),
             Self::Target(step) => step.apply(columns),
             Self::Hash(step) => step.apply(columns),
@@ -236,6 +249,10 @@ impl FittedStep {
             Self::Quantile(step) => !step.fits(),
             Self::Hash(step) => !(1..=MOST_BUCKETS).contains(&step.buckets),
             Self::Pca(step) => !step.fits(),
+            Self::Category(step) => {
+                let many = |column: &KeptCategories| column.categories.len() > MOST_CATEGORIES;
+                step.columns.iter().any(many)
+            }
             _ => false,
         };
         is_odd.then_some("a step whose lists do not fit its columns")
@@ -295,6 +312,9 @@ impl FittedStep {
                 "make {} of text a column a category",
                 count(step.columns.len())
             ),
+            Self::Category(step) => {
+                format!("keep {} of text as categories", count(step.columns.len()))
+            }
             Self::Ordinal(step) => format!("make {} of text numbers", count(step.columns.len())),
             Self::Target(step) => format!(
                 "make {} of text shares of attacks",

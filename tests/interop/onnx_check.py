@@ -31,6 +31,7 @@ STEPS = {
     "other": "[{finite: {}}, {impute: {with: mean}}, {clip: {low_share: 0.01, high_share: 0.99}}, {columns: [c], log1p: {}}, {ordinal: {}},"
              " {scale: {with: min_max}}, {pca: {components: 5}}]",
     "holes": "[{finite: {}}, {onehot: {unknown: error}}]",
+    "kept": "[{finite: {}}, {category: {min_count: 50}}]",
     "finite": "[{finite: {with: quantile, share: 0.99}}, {impute: {with: median}}, {onehot: {}}, {scale: {}}]",
 }
 LEARNERS = ["logistic_regression", "knn", "svm", "naive_bayes", "decision_tree", "random_forest", "extra_trees", "gradient_boosting",
@@ -39,11 +40,16 @@ TREES = LEARNERS[4:]
 NOVELTY = ["isolation_forest", "knn_distance", "pca_reconstruction", "mahalanobis", "hbos", "ecod", "copod"]
 
 
-def rows(count, families=False):
+def rows(count, families=False, services=4):
     random = np.random.default_rng(7)
     a, b, c, d = random.normal(size=count), random.normal(2, 3, size=count), random.exponential(size=count), random.integers(0, 3, count)
-    word = random.choice(["tcp", "udp", "icmp", "gre"], size=count, p=[0.6, 0.3, 0.07, 0.03])
-    label = (a + b / 3 - c + (word == "udp") + random.normal(size=count) > 0.8).astype(int)
+    if services == 4:
+        words, shares, odd = ["tcp", "udp", "icmp", "gre"], [0.6, 0.3, 0.07, 0.03], ["udp"]
+    else:
+        words = [f"s{number}" for number in range(services)]
+        shares, odd = np.full(services, 1 / services), words[::3]
+    word = random.choice(words, size=count, p=shares)
+    label = (a + b / 3 - c + np.isin(word, odd) + random.normal(size=count) > 0.8).astype(int)
     if families:
         names = np.array(["benign", "dos", "probe", "u2r"])
         label = names[np.where(label == 0, 0, np.where(a > b / 3, 1, np.where(c > 0.1, 2, 3)))]
@@ -116,7 +122,9 @@ if len(sys.argv) > 3:
     data, target = Path(sys.argv[3]).resolve(), sys.argv[4]
 else:
     data, target = FOLDER.resolve() / "rows.csv", "label"
-    for path, names, table in [(data, *rows(1500)), (FOLDER / "families.csv", *rows(1500, families=True))]:
+    for path, names, table in [(data, *rows(1500)), (FOLDER / "families.csv", *rows(1500, families=True)),
+                               (FOLDER / "services.csv", *rows(1500, services=20)),
+                               (FOLDER / "families-services.csv", *rows(1500, families=True, services=20))]:
         with open(path, "w", newline="") as file:
             csv.writer(file).writerows([names, *table])
     families = [("usual", learner, "") for learner in LEARNERS]
@@ -145,6 +153,10 @@ if len(sys.argv) <= 3:
 fine = True
 cases = [(target, data, *case) for case in cases]
 cases += [("family", FOLDER.resolve() / "families.csv", *case) for case in families]
+if len(sys.argv) <= 3:
+    # Twenty services that stay categories, of which the rarest are one together.
+    cases = [(side, FOLDER.resolve() / name, "kept", learner, "") for learner in TREES
+             for side, name in (("label", "services.csv"), ("family", "families-services.csv"))] + cases
 # The last is the one that is also a model of MLflow.
 for target, data, steps, learner, extra in cases:
     text = pipeline(target, STEPS[steps], learner, extra, data)

@@ -3,10 +3,13 @@
 use crate::export::error::ExportError;
 use crate::export::onnx::graph::{OnnxGraph, int};
 use crate::export::onnx::neighbours::knn;
+use crate::export::onnx::two_classes::MISSING_CATEGORY;
 use crate::prep::cells::CellKind;
 use crate::prep::clip::{FittedClip, FittedLog1p};
 use crate::prep::derive::{DerivedColumn, PairOp};
-use crate::prep::encode::{OneHot, OrdinalEncoder, UnknownCategory, of_category, of_rare};
+use crate::prep::encode::{
+    CategoryEncoder, OneHot, OrdinalEncoder, UnknownCategory, of_category, of_rare,
+};
 use crate::prep::finite::FiniteReplacement;
 use crate::prep::impute::{ColumnFill, FillMethod, Imputer, indicator};
 use crate::prep::pca::{self, PrincipalComponents};
@@ -130,6 +133,7 @@ impl ColumnFlow {
             FittedStep::Log1p(step) => self.log1p(step),
             FittedStep::Clip(step) => self.clip(step),
             FittedStep::OneHot(step) => self.onehot(step),
+            FittedStep::Category(step) => self.category(step),
             FittedStep::Ordinal(step) => self.ordinal(step),
             FittedStep::Target(step) => self.target(step),
             FittedStep::Hash(_) => Err(ExportError::NoOperator("the step `hash`")),
@@ -194,6 +198,30 @@ impl ColumnFlow {
         for (name, categories) in &step.columns {
             let values = (0..categories.len()).map(|at| at as f64).collect();
             self.valued(name, categories, values, -1.0)?;
+        }
+        Ok(())
+    }
+
+    fn category(&mut self, step: &CategoryEncoder) -> Result<(), ExportError> {
+        for column in &step.columns {
+            let name = &column.name;
+            let missing = self.missing(name)?;
+            let (zero, none) = (self.graph.double(0.0), self.graph.double(MISSING_CATEGORY));
+            let is_missing = self.graph.node("Greater", &[&missing, &zero]);
+            let rare = self.graph.double(column.rare().unwrap_or(MISSING_CATEGORY));
+            let mut number = self.graph.node("Where", &[&is_missing, &none, &rare]);
+            if !column.categories.is_empty() {
+                let is = self.words(name, &column.categories)?;
+                let count = column.categories.len();
+                let numbers = (0..count).map(|number| number as f64);
+                let numbers = self.graph.doubles(&[count, 1], numbers);
+                let known = self.graph.node("MatMul", &[&is, &numbers]);
+                let is_known = self.graph.sum(&is);
+                let is_known = self.graph.node("Greater", &[&is_known, &zero]);
+                number = self.graph.node("Where", &[&is_known, &known, &number]);
+            }
+            self.remove(std::slice::from_ref(name));
+            self.push(std::slice::from_ref(name), CellKind::Number, &number);
         }
         Ok(())
     }

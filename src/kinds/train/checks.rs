@@ -83,6 +83,21 @@ pub(crate) fn no_weights(
     }
 }
 
+/// Refuses learners that compute with numbers, where features hold categories.
+///
+/// # Errors
+/// They are named.
+pub(crate) fn no_categories(
+    learners: &[&'static Learner],
+    data: &TrainingSet,
+) -> Result<(), StageError> {
+    let is_unable = |learner: &&&Learner| !learner.categories && !data.categories.is_empty();
+    match learners.iter().find(is_unable) {
+        Some(learner) => Err(ModelError::NoCategories(learner.name).into()),
+        None => Ok(()),
+    }
+}
+
 fn at_learner(index: usize) -> Vec<ParamStep> {
     vec![
         ParamStep::key("candidates"),

@@ -49,7 +49,7 @@ use ndarray::Axis;
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "train",
-    version: 10,
+    version: 11,
     doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
           in parallel, picks the best, and fits it on all training rows. Every fit is kept by itself: more candidates cost \
           what they add, and what was stopped goes on.",
@@ -199,6 +199,7 @@ impl Stage for TrainStage {
         let mut data = self.data(inputs, &preprocessor)?;
         self.check_classes(&data)?;
         checks::no_weights(&self.learners, &data)?;
+        checks::no_categories(&self.learners, &data)?;
         let mut folding = self.folding.plan(inputs, &data, &preprocessor)?;
         data.hold_out_last = folding.by.places_to_hold_out(context.seed);
         if let Some(input) = inputs.maybe("validation") {
@@ -322,6 +323,7 @@ impl TrainStage {
         if preprocessor.weights().len() == data.labels.len() {
             data.weights = preprocessor.weights().to_vec();
         }
+        data.categories = preprocessor.categories();
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];
         }
@@ -332,6 +334,11 @@ impl TrainStage {
                     "monotone: there is no feature `{name}`: {help}"
                 )));
             };
+            if data.categories.get(at) == Some(&true) {
+                return Err(StageError::Data(format!(
+                    "monotone: `{name}` holds categories, which do not rise or fall"
+                )));
+            }
             data.directions[at] = match way {
                 MonotoneDirection::Rising => 1,
                 MonotoneDirection::Falling => -1,

@@ -5,7 +5,7 @@ use crate::prep::cells::CellKind;
 use crate::prep::clip::ClipBound;
 use crate::prep::columns::ColumnPick;
 use crate::prep::derive::PairOp;
-use crate::prep::encode::UnknownCategory;
+use crate::prep::encode::{MOST_CATEGORIES, UnknownCategory};
 use crate::prep::finite::FiniteStrategy;
 use crate::prep::impute::ImputeStrategy;
 use crate::prep::knn::DonorWeights;
@@ -89,6 +89,17 @@ params! {
         min_count: usize = "1", in ParamType::Int(1, 1_000_000_000);
         /// The most categories of a column; with more the stage fails.
         max: usize = "100", in ParamType::Int(1, 10_000);
+    }
+}
+
+params! {
+    /// Parameters of `category`.
+    pub(crate) struct CategoryParams {
+        /// Categories in fewer training rows are one together.
+        min_count: usize = "1", in ParamType::Int(1, 1_000_000_000);
+        /// The most categories of a column that are told apart: the most frequent ones. All others
+        /// are one together.
+        max: usize = "254", in ParamType::Int(1, MOST_CATEGORIES as i64);
     }
 }
 
@@ -179,6 +190,10 @@ params! {
         clip: Option<ClipParams>;
         /// Makes columns of text a column of zeros and ones a category.
         onehot: Option<OneHotParams>;
+        /// Keeps columns of text as categories, of which trees send some one way and all others the
+        /// other; learners that are not made of trees cannot do with them. One that training did
+        /// not have is one of the rare ones, or missing where there were none.
+        category: Option<CategoryParams>;
         /// Makes columns of text the number of their category; unknown or missing: -1.
         ordinal: Option<NoParams>;
         /// Makes columns of text the share of attacks in their category.
@@ -314,6 +329,7 @@ enum NamedAction<'a> {
     Log1p,
     Clip(&'a ClipParams),
     OneHot(&'a OneHotParams),
+    Category(&'a CategoryParams),
     Ordinal,
     Target(&'a TargetParams),
     Hash(&'a HashParams),
@@ -332,6 +348,7 @@ fn named_action(step: &StepParams, at: usize) -> Result<NamedAction<'_>, Box<Par
     named.extend(step.log1p.as_ref().map(|_| NamedAction::Log1p));
     named.extend(step.clip.as_ref().map(NamedAction::Clip));
     named.extend(step.onehot.as_ref().map(NamedAction::OneHot));
+    named.extend(step.category.as_ref().map(NamedAction::Category));
     named.extend(step.ordinal.as_ref().map(|_| NamedAction::Ordinal));
     named.extend(step.target.as_ref().map(NamedAction::Target));
     named.extend(step.hash.as_ref().map(NamedAction::Hash));
@@ -398,6 +415,7 @@ impl NamedAction<'_> {
             Self::Log1p => StepAction::Log1p,
             Self::Clip(with) => clip(with, at)?,
             Self::OneHot(with) => StepAction::OneHot(with.unknown, with.min_count, with.max),
+            Self::Category(with) => StepAction::Category(with.min_count, with.max),
             Self::Ordinal => StepAction::Ordinal,
             Self::Target(with) => StepAction::Target(with.smooth, with.folds),
             Self::Hash(with) => StepAction::Hash(with.buckets),

@@ -7,6 +7,7 @@ use crate::world::package;
 use netsec::frame::labels::{Classes, Labels};
 
 mod bounds;
+mod categories;
 mod cells;
 mod classes;
 mod data;
