@@ -1,9 +1,9 @@
 """The peers of `cargo bench --bench models`: fits what it is asked for and says what it cost, a line of JSON each.
 
-    models.py FOLDER NAME LEARNER [LEARNER …]     on FOLDER/NAME.train.npy and FOLDER/NAME.test.npy
+    models.py FOLDER NAME [categories=N] LEARNER [LEARNER …]     on FOLDER/NAME.train.npy and FOLDER/NAME.test.npy
     models.py FOLDER job                          the whole grid of the job that netsec replaces
 
-One thread; processor seconds of fitting, of nearest neighbours and naive Bayes of telling the test rows, too, the least of
+The first N columns hold categories by number: LightGBM keeps them, scikit-learn has them one-hot. One thread; processor seconds of fitting, of nearest neighbours and naive Bayes of telling the test rows, too, the least of
 some runs.
 """
 
@@ -24,6 +24,7 @@ from sklearn.metrics import f1_score, log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 warnings.filterwarnings("ignore")
@@ -60,13 +61,23 @@ def sides(folder, name):
     return np.ascontiguousarray(train[:, :-1]), train[:, -1], np.ascontiguousarray(test[:, :-1]), test[:, -1]
 
 
-def fit(folder, name, learner):
+def one_hot(x, held, kept):
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(x[:, :kept])
+    return [np.column_stack([encoder.transform(rows[:, :kept]), rows[:, kept:]]) for rows in (x, held)]
+
+
+def fit(folder, name, learner, kept):
     x, y, held, truth = sides(folder, name)
+    if kept and learner != "gradient_boosting":
+        x, held = one_hot(x, held, kept)
     least, spent = float("inf"), 0.0
     while spent < 1.0:
         model = LEARNERS[learner]()
         started = time.process_time()
-        model.fit(x, y)
+        if kept and learner == "gradient_boosting":
+            model.fit(x, y, categorical_feature=list(range(kept)))
+        else:
+            model.fit(x, y)
         if learner in ("knn", "naive_bayes"):
             model.predict_proba(held)
         taken = time.process_time() - started
@@ -99,10 +110,13 @@ def job(folder, name):
 
 if __name__ == "__main__":
     folder, name, *asked = sys.argv[1:]
+    kept = 0
     for one in asked:
-        if one == "job":
+        if one.startswith("categories="):
+            kept = int(one.removeprefix("categories="))
+        elif one == "job":
             job(folder, name)
         elif one == "knn_imputer":
             impute(folder, name)
         else:
-            fit(folder, name, one)
+            fit(folder, name, one, kept)

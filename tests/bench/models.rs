@@ -252,6 +252,35 @@ fn grouped() -> Array2<f64> {
     table
 }
 
+/// Rows of three columns of categories by number, of which few are frequent and each has an effect
+/// of its own, and of ten numbers, one of which counts otherwise in every other category.
+fn categories(rows: usize) -> Array2<f64> {
+    let mut state = 13;
+    let sizes = [131, 60, 40];
+    let effects = sizes.map(|size| -> Vec<f64> {
+        let effect = |_| (0..4).map(|_| unit(&mut state)).sum::<f64>() * 2.0 - 4.0;
+        (0..size).map(effect).collect()
+    });
+    let mut table = Array2::zeros((rows, 14));
+    for mut row in table.axis_iter_mut(Axis(0)) {
+        let mut score = -1.0;
+        for (column, effects) in effects.iter().enumerate() {
+            // A share of 1 in k + 1 of what is left, about.
+            let category = ((effects.len() as f64).powf(unit(&mut state)) - 1.0) as usize;
+            row[column] = category as f64;
+            score += effects[category];
+        }
+        for column in 3..13 {
+            row[column] = (0..4).map(|_| unit(&mut state)).sum::<f64>() - 2.0;
+        }
+        let sign = 1.0 - 2.0 * (row[0] % 2.0);
+        score += row[3] + sign * row[4];
+        let chance = 1.0 / (1.0 + (-2.0 * score).exp());
+        row[13] = f64::from(u8::from(unit(&mut state) < chance));
+    }
+    table
+}
+
 /// The labels of rows of which 1 is an attack.
 fn labels(y: ArrayView1<'_, f64>) -> Labels {
     Labels::of_numbers(Classes::binary(), y.iter().copied()).expect("0 or 1")
@@ -259,6 +288,18 @@ fn labels(y: ArrayView1<'_, f64>) -> Labels {
 
 /// Fits learners to one table, and has the peers do it.
 fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, asked: &[&str]) {
+    compare_kept(folder, name, (train, test), 0, asked);
+}
+
+/// The same, of a table whose first so many columns hold categories by number: LightGBM keeps them,
+/// scikit-learn has them one-hot.
+fn compare_kept(
+    folder: &Path,
+    name: &str,
+    (train, test): (&Array2<f64>, &Array2<f64>),
+    kept: usize,
+    asked: &[&str],
+) {
     for (side, table) in [("train", train), ("test", test)] {
         let bytes = npy::encode(&table.as_standard_layout().to_owned()).expect("numbers");
         disk::write_plain(&folder.join(format!("{name}.{side}.npy")), &bytes)
@@ -268,14 +309,19 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
     let y = train.column(features);
     let held = test.slice(s![.., ..features]);
     let truth = labels(test.column(features));
-    let theirs = peer(folder, name, asked);
+    let kept_word = format!("categories={kept}");
+    let words: Vec<&str> = [kept_word.as_str()].iter().chain(asked).copied().collect();
+    let theirs = peer(folder, name, &words);
     for learner in asked {
         let learner = find(learner).expect("a learner");
         let (mut least, mut spent, mut model) = (f64::INFINITY, 0.0, None);
         while spent < 1.0 {
             let x = train.slice(s![.., ..features]).to_owned();
             let before = own_seconds();
-            let data = TrainingSet::new(x, labels(y), &[]).expect("finite rows");
+            let mut data = TrainingSet::new(x, labels(y), &[]).expect("finite rows");
+            if kept > 0 {
+                data.categories = (0..features).map(|feature| feature < kept).collect();
+            }
             let rows = data.rows();
             let fitted = learner.fit(&FitTask {
                 data: &data,
@@ -567,6 +613,14 @@ fn main() {
             let (train, test) = whole.view().split_at(Axis(0), rows);
             let (train, test) = (train.to_owned(), test.to_owned());
             compare(folder.path(), "continuous", &train, &test, &trees[2..]);
+        }
+    }
+    if wants("categories") {
+        for rows in [5_000, 100_000] {
+            let whole = categories(rows * 5 / 4);
+            let (train, test) = whole.view().split_at(Axis(0), rows);
+            let (train, test) = (train.to_owned(), test.to_owned());
+            compare_kept(folder.path(), "categories", (&train, &test), 3, &trees);
         }
     }
     if wants("neighbours") {
