@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::export::error::ExportError;
-use crate::export::onnx::document::{self, ALARM, CLASS, CLASS_PROBABILITY, PROBABILITY};
+use crate::export::onnx::document::{self, ALARM, CLASS, CLASS_PROBABILITY, PROBABILITY, REVIEW};
 use crate::model::bundle::ModelBundle;
 use crate::prep::preprocessor::RequiredColumn;
 
@@ -34,7 +34,7 @@ class NetsecModel:
                 feeds[entry.name] = np.array(text, dtype=object)
             else:
                 feeds[entry.name] = pd.to_numeric(cells).to_numpy(dtype=np.float64, na_value=np.nan)
-        known = ("probability", "alarm", "class", "class_probability")
+        known = ("probability", "alarm", "review", "class", "class_probability")
         names = [entry.name for entry in self.session.get_outputs() if entry.name in known]
         return pd.DataFrame(dict(zip(names, self.session.run(names, feeds))), index=rows.index)
 
@@ -63,6 +63,9 @@ pub fn mlflow(bundle: &ModelBundle, card: &str) -> Result<Vec<(String, Vec<u8>)>
     let inputs: Vec<_> = bundle.preprocessor.inputs().iter().map(column).collect();
     let output = |name: &str, kind: &str| json!({"type": kind, "name": name, "required": true});
     let mut outputs = vec![output(PROBABILITY, "double"), output(ALARM, "long")];
+    if bundle.review.is_some() {
+        outputs.push(output(REVIEW, "long"));
+    }
     if bundle.classes().count() > 2 {
         outputs.push(output(CLASS, "string"));
         outputs.push(output(CLASS_PROBABILITY, "double"));

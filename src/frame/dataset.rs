@@ -1,5 +1,7 @@
 //! A table in parts: what is known of them without reading any.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::{ColumnType, TableError};
@@ -19,6 +21,13 @@ pub struct DatasetIndex {
     pub columns: Vec<(String, ColumnType)>,
     /// The parts.
     pub parts: Vec<DatasetPart>,
+    /// Words that stood for missing values where it was read, beside the usual ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub na: Vec<String>,
+    /// Columns of times that were numbers since 1970 there, each with the digits of the parts of a
+    /// second that they counted in: 0, 3 or 6.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub epochs: BTreeMap<String, u32>,
     /// How far the source had been read, in the source's own terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<serde_json::Value>,
@@ -43,6 +52,8 @@ impl DatasetIndex {
             format: FORMAT,
             columns,
             parts,
+            na: Vec::new(),
+            epochs: BTreeMap::new(),
             mark: None,
         }
     }

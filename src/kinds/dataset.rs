@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
+use crate::frame::cell::MISSING;
 use crate::frame::codec;
 use crate::frame::dataset::{DatasetIndex, DatasetPart, INDEX, part_name};
 use crate::frame::table::{ColumnType, Table, TableError, unify};
@@ -196,11 +197,30 @@ pub(crate) struct DatasetWriter {
     parts: Vec<(BlobRef, u64, Option<PartKeys>)>,
     /// Files beside the parts.
     attached: Vec<(String, BlobRef)>,
+    /// Words that stood for missing values where its rows were read, beside the usual ones.
+    na: Vec<String>,
+    /// Columns of times that were numbers there, each with their digits.
+    epochs: BTreeMap<String, u32>,
     /// How far the source was read.
     pub(crate) mark: Option<serde_json::Value>,
 }
 
 impl DatasetWriter {
+    /// Tells which words stood for missing values where its rows, or some of them, were read, and what
+    /// numbers that became times counted.
+    pub(crate) fn read_with(&mut self, na: &[String], epochs: &BTreeMap<String, u32>) {
+        let words = na.iter().filter(|word| !MISSING.contains(&word.as_str()));
+        self.na.extend(words.cloned());
+        self.na.sort_unstable();
+        self.na.dedup();
+        self.epochs.extend(epochs.clone());
+    }
+
+    /// Tells that its rows are those of another dataset, or some of them.
+    pub(crate) fn read_as(&mut self, other: &DatasetIndex) {
+        self.read_with(&other.na, &other.epochs);
+    }
+
     /// Adds a part that is kept. One without rows only tells of its columns.
     pub(crate) fn add(&mut self, kept: BlobRef, rows: u64, columns: Vec<(String, ColumnType)>) {
         self.add_keyed(kept, rows, columns, None);
@@ -264,6 +284,8 @@ impl DatasetWriter {
             files.push((file, kept));
         }
         let mut index = DatasetIndex::new(unify(self.columns), parts);
+        index.na = self.na;
+        index.epochs = self.epochs;
         index.mark = self.mark;
         files.push((INDEX.to_owned(), context.memo.put(&index.encode())?));
         outputs.listed(port, files);

@@ -121,6 +121,9 @@ pub struct Preprocessor {
     /// The features over the past among its columns: they are computed of rows that lack them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<RollingFeatures>,
+    /// Words that stood for missing values where the training rows were read, beside the usual ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub na: Vec<String>,
     /// The training rows; none in files of before they were kept.
     #[serde(default)]
     seen: Option<SeenRows>,
@@ -183,6 +186,7 @@ impl Preprocessor {
             giveaways: Vec::new(),
             allowed: BTreeMap::new(),
             windows: None,
+            na: Vec::new(),
             seen,
             training_rows: Vec::new(),
             weights: match &settings.weight {

@@ -16,7 +16,7 @@ use foldhash::fast::RandomState;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::base::name::in_backticks;
-use crate::frame::cell::Cell;
+use crate::frame::cell::{Cell, is_missing};
 use crate::prep::cells::ColumnCells;
 use crate::prep::preprocessor::RequiredColumn;
 use crate::scoring::read_rows::{ReadRows, number_of, text_of};
@@ -29,6 +29,8 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub struct RecordLayout {
     inputs: Vec<RequiredColumn>,
+    /// Words that stand for missing values, beside the usual ones.
+    na: Vec<String>,
     /// Of every column whether a record may lack it.
     may_lack: Vec<bool>,
     places: HashMap<String, usize, RandomState>,
@@ -37,9 +39,13 @@ pub struct RecordLayout {
 }
 
 impl RecordLayout {
-    /// Looks for these columns. Those that `is_asked_for` names a record may not lack, even if they
+    /// Looks for these columns, where `na` stand for missing values beside the usual words. Those that `is_asked_for` names a record may not lack, even if they
     /// were missing in training.
-    pub fn new(inputs: &[RequiredColumn], is_asked_for: impl Fn(&str) -> bool) -> Self {
+    pub fn new(
+        inputs: &[RequiredColumn],
+        na: &[String],
+        is_asked_for: impl Fn(&str) -> bool,
+    ) -> Self {
         let may_lack = |input: &RequiredColumn| input.missing > 0 && !is_asked_for(&input.name);
         let names = inputs.iter().map(|input| input.name.as_str());
         let dots = names
@@ -47,6 +53,7 @@ impl RecordLayout {
             .flat_map(|name| name.match_indices('.').map(move |(at, _)| &name[..at]));
         Self {
             inputs: inputs.to_vec(),
+            na: na.to_vec(),
             may_lack: inputs.iter().map(may_lack).collect(),
             folders: dots.map(str::to_owned).collect(),
             places: names.map(str::to_owned).zip(0..).collect(),
@@ -66,6 +73,14 @@ impl RecordLayout {
     /// Returns the place of a column among those that are needed.
     pub fn place(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
+    }
+
+    /// Returns a cell, missing where it is a word for that.
+    pub fn cell<'c>(&self, cell: GivenCell<'c>) -> GivenCell<'c> {
+        match cell {
+            GivenCell::Text(text) if is_missing(text, &self.na) => GivenCell::Missing,
+            cell => cell,
+        }
     }
 
     /// Returns the columns that are needed.
@@ -161,6 +176,7 @@ impl RecordReader<'_> {
             return;
         }
         self.given[at] = number;
+        let cell = self.layout.cell(cell);
         match &mut self.rows.columns[at] {
             ColumnCells::Texts(cells) => cells.push(cell.text()),
             ColumnCells::Numbers(cells) => cells.push(cell.number(name).unwrap_or_else(|why| {

@@ -155,7 +155,7 @@ pub fn as_written(bundle: &ModelBundle, separator: u8) -> Options {
     Options {
         separator,
         types: as_text(bundle, |_| true),
-        ..Options::plain(&MISSING)
+        ..Options::plain(&missing(bundle))
     }
 }
 
@@ -165,8 +165,14 @@ pub fn options(bundle: &ModelBundle, separator: u8) -> Options {
     Options {
         separator,
         types: as_text(bundle, |kind| kind == CellKind::Text),
-        ..Options::plain(&MISSING)
+        ..Options::plain(&missing(bundle))
     }
+}
+
+/// The words that stand for missing values.
+fn missing(bundle: &ModelBundle) -> Vec<&str> {
+    let own = bundle.preprocessor.na.iter().map(String::as_str);
+    MISSING.into_iter().chain(own).collect()
 }
 
 /// The columns of numbers that a model needs.

@@ -29,6 +29,8 @@ pub const ROWS: &str = "rows";
 pub const PROBABILITY: &str = "probability";
 /// The tensor of alarms.
 pub const ALARM: &str = "alarm";
+/// The tensor of rows that are left to review, of a model that leaves some.
+pub const REVIEW: &str = "review";
 /// The tensor of the classes that rows are told to be, of a model that tells more than two apart.
 pub const CLASS: &str = "class";
 /// The tensor of the probabilities of these classes.
@@ -37,6 +39,9 @@ pub const CLASS_PROBABILITY: &str = "class_probability";
 /// The tensors that a model answers with, and what their cells are.
 fn output_tensors(model: &ServedModel) -> Vec<(&'static str, TensorType)> {
     let mut tensors = vec![(PROBABILITY, TensorType::Fp64), (ALARM, TensorType::Bool)];
+    if model.scorer.bundle().review.is_some() {
+        tensors.push((REVIEW, TensorType::Bool));
+    }
     if model.scorer.classes().count() > 2 {
         tensors.push((CLASS, TensorType::Bytes));
         tensors.push((CLASS_PROBABILITY, TensorType::Fp64));
@@ -231,12 +236,14 @@ pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProbl
 /// The cells of a tensor of an answer.
 fn output_cells(tensor: &str, scores: &[RowScore], classes: &Classes) -> OutputCells {
     let numbers = |of: fn(&RowScore) -> f64| OutputCells::Numbers(scores.iter().map(of).collect());
+    let flags = |of: fn(&RowScore) -> bool| OutputCells::Flags(scores.iter().map(of).collect());
     let name = |score: &RowScore| classes.names()[usize::from(score.class)].clone();
     match tensor {
         PROBABILITY => numbers(|score| score.probability),
         CLASS => OutputCells::Texts(scores.iter().map(name).collect()),
         CLASS_PROBABILITY => numbers(|score| score.class_probability.unwrap_or_default()),
-        _ => OutputCells::Flags(scores.iter().map(|score| score.alarm).collect()),
+        REVIEW => flags(|score| score.review.unwrap_or_default()),
+        _ => flags(|score| score.alarm),
     }
 }
 
@@ -353,7 +360,7 @@ fn rows(
             let detail = format!("there are two tensors `{shown}`");
             return Err(HttpProblem::malformed(detail));
         }
-        columns[at] = Some(cells.column(&name, needed[at].kind(), &mut errors));
+        columns[at] = Some(cells.column(layout, at, &mut errors));
     }
     if !raw.is_empty() {
         let left = raw.len();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::prep::cells::{CellKind, ColumnCells};
-use crate::scoring::records::GivenCell;
+use crate::scoring::records::{GivenCell, RecordLayout};
 
 /// The cells of a tensor, in the order of its rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,14 +228,20 @@ impl TensorCells {
         }
     }
 
-    /// Returns them as a column of a model; what is wrong with single rows is put into `errors`.
-    pub fn column(&self, name: &str, kind: CellKind, errors: &mut [Option<String>]) -> ColumnCells {
-        let cells = (0..self.len()).map(|at| self.given(at));
-        match kind {
+    /// Returns them as the column of a model that stands at a place; what is wrong with single rows is put into `errors`.
+    pub fn column(
+        &self,
+        layout: &RecordLayout,
+        place: usize,
+        errors: &mut [Option<String>],
+    ) -> ColumnCells {
+        let input = &layout.inputs()[place];
+        let cells = (0..self.len()).map(|at| layout.cell(self.given(at)));
+        match input.kind() {
             CellKind::Text => ColumnCells::Texts(cells.map(GivenCell::text).collect()),
             CellKind::Number => {
                 let number = |(cell, error): (GivenCell<'_>, &mut Option<String>)| {
-                    cell.number(name).unwrap_or_else(|why| {
+                    cell.number(&input.name).unwrap_or_else(|why| {
                         error.get_or_insert(why);
                         f64::NAN
                     })

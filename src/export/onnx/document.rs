@@ -19,21 +19,30 @@ const IR: i64 = 10;
 const OPERATORS: i64 = 21;
 const OPERATORS_ML: i64 = 5;
 
-/// The outputs: the probability of an attack, whether that is an alarm, and, of a model that tells
-/// more than two classes apart, the name of the one that a row is told to be, and the probabilities
+/// The outputs: the probability of an attack, whether that is an alarm, of a model that leaves rows
+/// to review whether the row is one of them, and, of a model that tells more than two classes apart, the name of the one that a row is told to be, and the probabilities
 /// of that and of all.
 pub const PROBABILITY: &str = "probability";
 /// The second.
 pub const ALARM: &str = "alarm";
 /// The third.
+pub const REVIEW: &str = "review";
+/// The fourth.
 pub const CLASS: &str = "class";
-/// The fourth: the probability of that class.
+/// The fifth: the probability of that class.
 pub const CLASS_PROBABILITY: &str = "class_probability";
 /// The last.
 pub const PROBABILITIES: &str = "probabilities";
 
 /// The names of all outputs.
-const OUTPUTS: [&str; 5] = [PROBABILITY, ALARM, CLASS, CLASS_PROBABILITY, PROBABILITIES];
+const OUTPUTS: [&str; 6] = [
+    PROBABILITY,
+    ALARM,
+    REVIEW,
+    CLASS,
+    CLASS_PROBABILITY,
+    PROBABILITIES,
+];
 
 /// Writes a model as ONNX. Every column of the table is an input of its own, one value a row:
 /// numbers as doubles, NaN where they are missing, text as strings, empty where it is missing. A
@@ -78,6 +87,15 @@ pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, ExportError> {
     graph.named(&p, PROBABILITY);
     graph.named(&alarm, ALARM);
     let mut outputs = vec![a_row(PROBABILITY, DOUBLE), a_row(ALARM, INT64)];
+    if let Some(band) = &bundle.review {
+        let least = graph.double(band.threshold);
+        let is_above = graph.node("GreaterOrEqual", &[&p, &least]);
+        let is_above = graph.with("Cast", &[&is_above], vec![int("to", i64::from(INT64))]);
+        // What raises an alarm is not left to review.
+        let review = graph.node("Sub", &[&is_above, &alarm]);
+        graph.named(&review, REVIEW);
+        outputs.push(a_row(REVIEW, INT64));
+    }
     if let Some(p) = told.by_class {
         let number = told_class(&mut graph, &p, &alarm, classes);
         let place = graph.node("Unsqueeze", &[&number, &axis]);

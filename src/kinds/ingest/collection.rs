@@ -403,6 +403,7 @@ impl MadeParts<'_> {
         port: &str,
     ) -> Result<(DatasetIndex, BTreeMap<String, TypeConflict>), StageError> {
         let mut writer = DatasetWriter::default();
+        writer.read_with(&self.reading.na, &BTreeMap::new());
         let mut tallies: BTreeMap<String, TypeConflict> = BTreeMap::new();
         for name in self.drop {
             if !self

@@ -31,7 +31,7 @@ const ROWS: usize = 1 << 16;
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "ingest",
-    version: 6,
+    version: 7,
     doc: "Reads rows, drops columns and blanks `na` values, and keeps them as a dataset of parts: what was read before \
           and is unchanged is not read again.",
     inputs: Ports::Fixed(&[Port {
@@ -268,6 +268,7 @@ impl Stage for IngestStage {
             return report(&index, &conflicts, outputs);
         }
         let mut writer = DatasetWriter::default();
+        writer.read_with(&self.options.na, &self.options.epochs);
         let mut conflicts = BTreeMap::new();
         match (&self.from, inputs.maybe("data")) {
             (IngestSource::Synthetic { rows, missing }, _) => {

@@ -97,6 +97,8 @@ impl Stage for SplitStage {
         ];
         let (mut kept_profiles, mut rest) = (BTreeMap::new(), sides.as_slice());
         for (source, parts) in sources.iter().zip(parts_of) {
+            let index = &source.data.index;
+            writers.iter_mut().for_each(|writer| writer.read_as(index));
             let (own, others) = rest.split_at(parts);
             rest = others;
             for kept in deal(source, own, context)? {

@@ -266,12 +266,14 @@ impl Stage for TransformStage {
         let of = |port: &'static str| {
             move |error: PrepError| StageError::Data(format!("{port}: {error}"))
         };
-        let (all_train, all_test) = (whole("train")?, whole("test")?);
+        let read_train = Dataset::open(inputs.one("train"))?;
+        let (all_train, all_test) = (read_train.whole()?, whole("test")?);
         let (train, test) = (used("train", &all_train)?, used("test", &all_test)?);
         (context.progress)(0, 2, "fitting on train");
         let (mut preprocessor, features) =
             Preprocessor::fit(&train, &self.settings).map_err(of("train"))?;
         context.check()?;
+        preprocessor.na.clone_from(&read_train.index.na);
         preprocessor.giveaways = self
             .giveaways(&train, preprocessor.target_map())
             .map_err(|error| of("train")(error.into()))?;

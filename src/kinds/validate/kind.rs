@@ -229,10 +229,12 @@ impl<'a> CheckedTable<'a> {
             duplicates,
             ..ValidationCounts::default()
         };
+        let mut clean = DatasetWriter::default();
+        clean.read_as(&data.index);
         Self {
             data,
             moments: &check.moments,
-            clean: DatasetWriter::default(),
+            clean,
             aside: QuarantinedRows::default(),
             failures: QuarantinedRows::default(),
             counts,

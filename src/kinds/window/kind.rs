@@ -1,5 +1,7 @@
 //! `window`: features of a row over those that came before it.
 
+use std::collections::BTreeMap;
+
 use crate::base::nearest::suggest;
 use crate::frame::table::ColumnType;
 use crate::kinds::dataset::Dataset;
@@ -92,9 +94,9 @@ params! {
         /// clock of the windows is the latest time so far: a row that is logged late counts when it
         /// comes.
         time: String = required;
-        /// How numbers in it count from 1970, in seconds, thousandths or millionths: also those of
-        /// raw rows that the model is asked about, where the column was made times.
-        epoch: EpochUnit = "s";
+        /// How numbers in it count from 1970, in seconds, thousandths or millionths; without it, as
+        /// `types` of `ingest` says, otherwise in seconds.
+        epoch: Option<EpochUnit>;
         /// By how much a row may be behind the latest time before it; one that is further behind is
         /// refused, as one of the two is wrong then.
         late: String = "1d";
@@ -117,8 +119,22 @@ choices!(EpochUnit {
     "us" => EpochUnit::Millionths,
 });
 
+impl EpochUnit {
+    /// Returns the digits of the parts of a second.
+    fn digits(self) -> u32 {
+        match self {
+            Self::Seconds => 0,
+            Self::Thousandths => 3,
+            Self::Millionths => 6,
+        }
+    }
+}
+
 struct WindowStage {
+    /// What is computed, of numbers that count in seconds.
     features: RollingFeatures,
+    /// What numbers of the times count instead.
+    epoch: Option<EpochUnit>,
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
@@ -145,12 +161,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         let help = "name one, such as `{by: [src], over: [10s], count: true}`";
         faults.push(ParamError::new(&["windows"], "there is no window", help));
     }
-    let digits = match params.epoch {
-        EpochUnit::Seconds => 0,
-        EpochUnit::Thousandths => 3,
-        EpochUnit::Millionths => 6,
-    };
-    let features = RollingFeatures::new(params.time, digits, late, windows);
+    let features = RollingFeatures::new(params.time, 0, late, windows);
     let mut names = features.names();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -158,7 +169,10 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         faults.push(ParamError::new(&["windows"], message, "leave one out"));
     }
     match faults.is_empty() {
-        true => Ok(Box::new(WindowStage { features })),
+        true => Ok(Box::new(WindowStage {
+            features,
+            epoch: params.epoch,
+        })),
         false => Err(faults),
     }
 }
@@ -248,7 +262,9 @@ impl Stage for WindowStage {
     ) -> Result<(), StageError> {
         let data = Dataset::open(inputs.one("data"))?;
         self.check(&data.index.columns)?;
-        let told = tell_parts(&self.features, &data, outputs, context)?;
+        let mut features = self.features.clone();
+        features.digits = self.digits(&data.index.epochs)?;
+        let told = tell_parts(&features, &data, outputs, context)?;
         for line in told {
             outputs.note(line);
         }
@@ -259,12 +275,27 @@ impl Stage for WindowStage {
                 ));
             }
         }
-        outputs.bytes("windows", self.features.encode());
+        outputs.bytes("windows", features.encode());
         Ok(())
     }
 }
 
 impl WindowStage {
+    /// Returns the digits of the parts of a second that numbers of the times count in: also those of
+    /// raw rows that the model is asked about, where the column was made times.
+    fn digits(&self, epochs: &BTreeMap<String, u32>) -> Result<u32, StageError> {
+        let asked = self.epoch.map(EpochUnit::digits);
+        let read = epochs.get(&self.features.time).copied();
+        match (asked, read) {
+            (Some(asked), Some(read)) if asked != read => Err(StageError::Data(format!(
+                "epoch: the numbers of `{}` were made times by another unit, as `types` of `ingest` says: leave `epoch` out, or \
+                 mend `types`",
+                self.features.time
+            ))),
+            _ => Ok(asked.or(read).unwrap_or(0)),
+        }
+    }
+
     /// Checks that the columns are there, and those that are added are not.
     fn check(&self, columns: &[(String, ColumnType)]) -> Result<(), StageError> {
         let has = |name: &String| columns.iter().any(|(column, _)| column == name);

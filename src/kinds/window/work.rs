@@ -147,6 +147,7 @@ pub(crate) fn tell_parts(
         chain.go_through(begin, &mut kept, context)?;
     }
     let mut written = DatasetWriter::default();
+    written.read_as(&data.index);
     let (mut rows, mut late_ms, mut forgotten) = (0, 0, 0);
     for kept in kept.into_iter().flatten() {
         let told: ToldPart = read_kept(&kept[1], context)?;

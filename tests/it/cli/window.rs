@@ -158,8 +158,12 @@ fn numbers_in_thousandths_are_read_as_they_were() {
     let typed = PIPELINE.replace("epoch_s", "epoch_ms");
     world.write(
         "p.yaml",
-        typed.replace("time: ts\n", "time: ts\n      epoch: ms\n"),
+        typed.replace("time: ts\n", "time: ts\n      epoch: s\n"),
     );
+    let refused = world.netsec(&["run", "p.yaml"]);
+    let why = "the numbers of `ts` were made times by another unit";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    world.write("p.yaml", typed);
     world.ok(&["run", "p.yaml"]);
     world.write("raw.csv", in_ms(log(1500, 0.0, 3)));
     let raw = world.ok(&["predict", "train.model", "raw.csv"]);

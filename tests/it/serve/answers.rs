@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
-use crate::serve::client::{TREES, TestServer, flows, predicted, records, trained};
+use crate::serve::client::{
+    TREES, TestServer, flows, predicted, records, trained, trained_to_review, trained_with, worded,
+};
 
 /// The bits of a probability, to be compared.
 fn bits(value: &Value) -> Option<u64> {
@@ -262,6 +264,60 @@ fn raw_tensors(csv: &str) -> (String, Vec<u8>) {
     }
     let head = json!({"inputs": inputs, "parameters": {"binary_data_output": true}});
     (head.to_string(), raw)
+}
+
+#[test]
+fn rows_left_to_review_are_told_as_a_tensor() {
+    let world = trained_to_review();
+    let csv = flows(300, 2);
+    world.write("new.csv", &csv);
+    let scored = world.netsec(&["predict", "ref:champion/flows", "new.csv"]);
+    let mut lines = scored.stdout.lines().map(|line| line.split(','));
+    let mut head = lines.next().unwrap();
+    let at = head.position(|name| name == "netsec_review").unwrap();
+    let expected: Vec<Value> = lines
+        .map(|mut cells| json!(cells.nth(at) == Some("true")))
+        .collect();
+    assert!(expected.contains(&json!(true)) && expected.contains(&json!(false)));
+    let server = TestServer::start(&world, &[]);
+    let told = server.post("/v2/models/flows/infer", &tensors(&csv).to_string());
+    let told = told.json();
+    assert_eq!(told["outputs"][2]["name"], "review");
+    assert_eq!(told["outputs"][2]["datatype"], "BOOL");
+    assert_eq!(told["outputs"][2]["data"].as_array(), Some(&expected));
+    let metadata = server.get("/v2/models/flows").json();
+    assert_eq!(metadata["outputs"][2]["name"], "review");
+}
+
+#[test]
+fn a_word_for_missing_values_is_one_wherever_rows_come_from() {
+    let world = trained_with("-");
+    let csv = flows(200, 2);
+    world.write("empty.csv", &csv);
+    world.write("worded.csv", worded(&csv, "-"));
+    let expected = predicted(&world, "empty.csv");
+    assert!(expected.iter().all(|(.., error)| error.is_empty()));
+    assert_eq!(predicted(&world, "worded.csv"), expected);
+    let probability = |(told, ..): &(Option<f64>, _, _)| told.map(f64::to_bits);
+    let expected: Vec<Option<u64>> = expected.iter().map(probability).collect();
+    let csv = worded(&csv, "-");
+    let records = records(&csv, &mut Dice(3));
+    world.write("worded.ndjson", records.join("\n") + "\n");
+    let of_lines = predicted(&world, "worded.ndjson");
+    assert_eq!(
+        of_lines.iter().map(probability).collect::<Vec<_>>(),
+        expected
+    );
+    let server = TestServer::start(&world, &[]);
+    let body = format!("{{\"rows\": [{}]}}", records.join(","));
+    let told = server.post("/v1/score", &body).json();
+    let each = told["rows"].as_array().unwrap().iter();
+    let of_records: Vec<Option<u64>> = each.map(|row| bits(&row["probability"])).collect();
+    assert_eq!(of_records, expected);
+    let told = server.post("/v2/models/flows/infer", &tensors(&csv).to_string());
+    let told = told.json();
+    let each = told["outputs"][0]["data"].as_array().unwrap().iter();
+    assert_eq!(each.map(bits).collect::<Vec<_>>(), expected, "{told}");
 }
 
 #[test]

@@ -67,9 +67,36 @@ pub(crate) fn flows(rows: usize, seed: u64) -> String {
 
 /// A workspace with a champion over flows.
 pub(crate) fn trained(learner: &str) -> World {
+    trained_on(flows(600, 1), &PIPELINE.replace("LEARNER", learner))
+}
+
+/// The same over flows that have a word where a cell is missing.
+pub(crate) fn trained_with(word: &str) -> World {
+    let reading = format!("data: flows.csv }}, with: {{ na: ['{word}'] }}");
+    let pipeline = PIPELINE.replace("LEARNER", TREES);
+    let pipeline = pipeline.replace("data: flows.csv }", &reading);
+    trained_on(worded(&flows(600, 1), word), &pipeline)
+}
+
+/// The same, whose model leaves rows to review.
+pub(crate) fn trained_to_review() -> World {
+    let pipeline = PIPELINE.replace("LEARNER", TREES);
+    let budgets = "threshold_fpr: 0.02, review_fpr: 0.2, select: { metric: f1";
+    trained_on(
+        flows(600, 1),
+        &pipeline.replace("select: { metric: f1", budgets),
+    )
+}
+
+/// Flows with a word where a cell is missing.
+pub(crate) fn worded(csv: &str, word: &str) -> String {
+    csv.replace(",,", &format!(",{word},"))
+}
+
+fn trained_on(flows: String, pipeline: &str) -> World {
     let world = World::new();
-    world.write("flows.csv", flows(600, 1));
-    world.write("flows.yaml", PIPELINE.replace("LEARNER", learner));
+    world.write("flows.csv", flows);
+    world.write("flows.yaml", pipeline);
     world.ok(&["run", "flows.yaml"]);
     world
 }
