@@ -9,6 +9,11 @@ pub enum ExportError {
     /// The form cannot say what a step does.
     #[error("ONNX has no operator for {0}")]
     NoOperator(&'static str),
+    /// Text that is missing cannot be told.
+    #[error(
+        "ONNX has no missing text but the empty one, which `na` of `ingest` does not name: name it there, and train again"
+    )]
+    NoMissingText,
     /// A step asks for a column that is not there.
     #[error("there is no column `{0}`")]
     NoColumn(String),

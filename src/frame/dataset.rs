@@ -21,9 +21,9 @@ pub struct DatasetIndex {
     pub columns: Vec<(String, ColumnType)>,
     /// The parts.
     pub parts: Vec<DatasetPart>,
-    /// Words that stood for missing values where it was read, beside the usual ones.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub na: Vec<String>,
+    /// The words that stood for missing values where it was read; none if they were the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub na: Option<Vec<String>>,
     /// Columns of times that were numbers since 1970 there, each with the digits of the parts of a
     /// second that they counted in: 0, 3 or 6.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -52,7 +52,7 @@ impl DatasetIndex {
             format: FORMAT,
             columns,
             parts,
-            na: Vec::new(),
+            na: None,
             epochs: BTreeMap::new(),
             mark: None,
         }

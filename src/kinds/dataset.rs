@@ -1,7 +1,7 @@
 //! Tables that flow between stages: a dataset of parts, or one Parquet file that something else
 //! made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
@@ -197,8 +197,8 @@ pub(crate) struct DatasetWriter {
     parts: Vec<(BlobRef, u64, Option<PartKeys>)>,
     /// Files beside the parts.
     attached: Vec<(String, BlobRef)>,
-    /// Words that stood for missing values where its rows were read, beside the usual ones.
-    na: Vec<String>,
+    /// The words that stood for missing values where its rows were read, if that is known.
+    na: Option<BTreeSet<String>>,
     /// Columns of times that were numbers there, each with their digits.
     epochs: BTreeMap<String, u32>,
     /// How far the source was read.
@@ -209,16 +209,16 @@ impl DatasetWriter {
     /// Tells which words stood for missing values where its rows, or some of them, were read, and what
     /// numbers that became times counted.
     pub(crate) fn read_with(&mut self, na: &[String], epochs: &BTreeMap<String, u32>) {
-        let words = na.iter().filter(|word| !MISSING.contains(&word.as_str()));
-        self.na.extend(words.cloned());
-        self.na.sort_unstable();
-        self.na.dedup();
+        let words = self.na.get_or_insert_default();
+        words.extend(na.iter().cloned());
         self.epochs.extend(epochs.clone());
     }
 
     /// Tells that its rows are those of another dataset, or some of them.
     pub(crate) fn read_as(&mut self, other: &DatasetIndex) {
-        self.read_with(&other.na, &other.epochs);
+        let usual = || MISSING.map(str::to_owned).to_vec();
+        let words = other.na.clone().unwrap_or_else(usual);
+        self.read_with(&words, &other.epochs);
     }
 
     /// Adds a part that is kept. One without rows only tells of its columns.
@@ -284,7 +284,9 @@ impl DatasetWriter {
             files.push((file, kept));
         }
         let mut index = DatasetIndex::new(unify(self.columns), parts);
-        index.na = self.na;
+        let usual = BTreeSet::from(MISSING.map(str::to_owned));
+        let others = self.na.filter(|words| *words != usual);
+        index.na = others.map(|words| words.into_iter().collect());
         index.epochs = self.epochs;
         index.mark = self.mark;
         files.push((INDEX.to_owned(), context.memo.put(&index.encode())?));

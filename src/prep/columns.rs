@@ -84,15 +84,9 @@ impl Columns {
         self.categories.insert(name.to_owned());
     }
 
-    /// Refuses a column of the numbers of categories.
-    ///
-    /// # Errors
-    /// It is one.
-    pub fn check_no_category(&self, name: &str) -> Result<(), PrepError> {
-        match self.categories.contains(name) {
-            true => Err(PrepError::Category(name.to_owned())),
-            false => Ok(()),
-        }
+    /// Returns whether a column is one of the numbers of categories.
+    pub fn is_category(&self, name: &str) -> bool {
+        self.categories.contains(name)
     }
 
     /// Returns the number of rows.
@@ -371,11 +365,13 @@ impl ColumnPick {
                 None => {
                     return Err(columns.none(name));
                 }
+                Some(_) if !takes_categories && columns.is_category(name) => {
+                    return Err(PrepError::Category(name.clone()));
+                }
                 Some(kind) if !able.contains(&kind) => {
                     let name = name.clone();
                     return Err(PrepError::UselessColumn { name, found: kind });
                 }
-                Some(_) if !takes_categories => columns.check_no_category(name)?,
                 Some(_) => {}
             }
         }
@@ -388,7 +384,7 @@ impl ColumnPick {
                     .as_ref()
                     .is_none_or(|matching| matching.is_match(name))
                 && self.kind.is_none_or(|wanted| kind == Some(wanted))
-                && (takes_categories || columns.check_no_category(name).is_ok())
+                && (takes_categories || !columns.is_category(name))
         };
         let found: Vec<String> = columns.names().into_iter().filter(is_wanted).collect();
         match &self.matching {

@@ -7,6 +7,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::base::nearest::suggest;
+use crate::frame::cell::MISSING;
 use crate::frame::labels::{Classes, Labels};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::prep::cells::{CellKind, ColumnCells};
@@ -121,9 +122,10 @@ pub struct Preprocessor {
     /// The features over the past among its columns: they are computed of rows that lack them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<RollingFeatures>,
-    /// Words that stood for missing values where the training rows were read, beside the usual ones.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub na: Vec<String>,
+    /// The words that stood for missing values where the training rows were read; none if they were
+    /// the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub na: Option<Vec<String>>,
     /// The training rows; none in files of before they were kept.
     #[serde(default)]
     seen: Option<SeenRows>,
@@ -186,7 +188,7 @@ impl Preprocessor {
             giveaways: Vec::new(),
             allowed: BTreeMap::new(),
             windows: None,
-            na: Vec::new(),
+            na: None,
             seen,
             training_rows: Vec::new(),
             weights: match &settings.weight {
@@ -429,6 +431,14 @@ impl Preprocessor {
         let seen = self.seen.as_ref()?;
         let hashes = columns.row_hashes().into_iter();
         Some(hashes.map(|hash| seen.has(hash)).collect())
+    }
+
+    /// Returns the words that stand for missing values in rows as they are written.
+    pub fn missing_words(&self) -> Vec<&str> {
+        match &self.na {
+            Some(words) => words.iter().map(String::as_str).collect(),
+            None => MISSING.to_vec(),
+        }
     }
 
     /// Returns the features over the past that rows of these columns lack and that are needed, if

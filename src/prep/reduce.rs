@@ -94,6 +94,9 @@ fn is_constant(columns: &Columns, name: &str) -> Result<bool, PrepError> {
 }
 
 fn is_equal(columns: &Columns, a: &str, b: &str) -> Result<bool, PrepError> {
+    if columns.is_category(a) != columns.is_category(b) {
+        return Ok(false);
+    }
     Ok(match (columns.kind(a), columns.kind(b)) {
         (Some(CellKind::Text), Some(CellKind::Text)) => columns.texts(a)? == columns.texts(b)?,
         (Some(CellKind::Number), Some(CellKind::Number)) => {
@@ -107,7 +110,9 @@ fn is_equal(columns: &Columns, a: &str, b: &str) -> Result<bool, PrepError> {
 /// Pearson's correlation over the rows that have both; none where one of them does not vary there,
 /// or holds text.
 fn correlation(columns: &Columns, a: &str, b: &str) -> Result<Option<f64>, PrepError> {
-    if columns.kind(a) == Some(CellKind::Text) || columns.kind(b) == Some(CellKind::Text) {
+    let is_number =
+        |name: &str| columns.kind(name) == Some(CellKind::Number) && !columns.is_category(name);
+    if !is_number(a) || !is_number(b) {
         return Ok(None);
     }
     let pairs = || {

@@ -183,18 +183,23 @@ impl PrepStep {
                 hashed.apply(columns)?;
                 FittedStep::Hash(hashed)
             }
-            StepAction::Drop(useless) => FittedStep::Drop(match *useless == DropRule::default() {
-                true => DroppedColumns::named(columns, self.pick.of_all(columns)?)?,
-                false => DroppedColumns::fit(columns, pick(columns, ALL)?, *useless)?,
-            }),
+            StepAction::Drop(useless) => {
+                let names = self.pick.of_all(columns)?;
+                FittedStep::Drop(match *useless == DropRule::default() {
+                    true => DroppedColumns::named(columns, names)?,
+                    false => DroppedColumns::fit(columns, names, *useless)?,
+                })
+            }
             StepAction::Pca(count) => FittedStep::Pca(PrincipalComponents::fit(
                 columns,
                 pick(columns, NUMBERS)?,
                 *count,
             )?),
             StepAction::Derive(how, first, second, name) => {
-                columns.check_no_category(first)?;
-                columns.check_no_category(second)?;
+                let of_both = [first, second];
+                if let Some(name) = of_both.into_iter().find(|name| columns.is_category(name)) {
+                    return Err(PrepError::Category(name.clone()));
+                }
                 let (first, second, name) = (first.clone(), second.clone(), name.clone());
                 let derived = DerivedColumn {
                     how: *how,

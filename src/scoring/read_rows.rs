@@ -3,7 +3,7 @@
 //! Tables and records become the same thing here, cell by cell by the rules of `frame::cell`, so
 //! that a row gets the same verdict wherever it comes from.
 
-use crate::frame::cell::{MISSING, is_missing, is_too_large, read_number};
+use crate::frame::cell::{is_too_large, read_number};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::preprocessor::RequiredColumn;
@@ -157,20 +157,12 @@ fn numbers(
     }
 }
 
-/// Reads a cell of a column of numbers as it is written; NaN is missing.
+/// Reads a cell of a column of numbers as it is written.
 ///
 /// # Errors
 /// It is no number.
 pub(crate) fn number_of(name: &str, text: &str) -> Result<f64, String> {
-    if is_missing(text, &MISSING) {
-        return Ok(f64::NAN);
-    }
     read_number(text).ok_or_else(|| unfit(name, text))
-}
-
-/// Reads a cell of a column of text.
-pub(crate) fn text_of(text: &str) -> Option<String> {
-    (!is_missing(text, &MISSING)).then(|| text.to_owned())
 }
 
 fn unfit(name: &str, text: &str) -> String {

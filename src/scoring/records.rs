@@ -19,7 +19,7 @@ use crate::base::name::in_backticks;
 use crate::frame::cell::{Cell, is_missing};
 use crate::prep::cells::ColumnCells;
 use crate::prep::preprocessor::RequiredColumn;
-use crate::scoring::read_rows::{ReadRows, number_of, text_of};
+use crate::scoring::read_rows::{ReadRows, number_of};
 use crate::source::json_list::append_list;
 
 /// So many columns are named that are not there.
@@ -29,7 +29,7 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub struct RecordLayout {
     inputs: Vec<RequiredColumn>,
-    /// Words that stand for missing values, beside the usual ones.
+    /// The words that stand for missing values.
     na: Vec<String>,
     /// Of every column whether a record may lack it.
     may_lack: Vec<bool>,
@@ -39,11 +39,11 @@ pub struct RecordLayout {
 }
 
 impl RecordLayout {
-    /// Looks for these columns, where `na` stand for missing values beside the usual words. Those that `is_asked_for` names a record may not lack, even if they
+    /// Looks for these columns, where `na` stand for missing values. Those that `is_asked_for` names a record may not lack, even if they
     /// were missing in training.
     pub fn new(
         inputs: &[RequiredColumn],
-        na: &[String],
+        na: &[&str],
         is_asked_for: impl Fn(&str) -> bool,
     ) -> Self {
         let may_lack = |input: &RequiredColumn| input.missing > 0 && !is_asked_for(&input.name);
@@ -53,7 +53,7 @@ impl RecordLayout {
             .flat_map(|name| name.match_indices('.').map(move |(at, _)| &name[..at]));
         Self {
             inputs: inputs.to_vec(),
-            na: na.to_vec(),
+            na: na.iter().map(|word| (*word).to_owned()).collect(),
             may_lack: inputs.iter().map(may_lack).collect(),
             folders: dots.map(str::to_owned).collect(),
             places: names.map(str::to_owned).zip(0..).collect(),
@@ -286,7 +286,7 @@ pub enum GivenCell<'a> {
     Whole(u64),
     /// A number; NaN is missing.
     Float(f64),
-    /// Text, which may be a number, or stand for a missing value.
+    /// Text, which may be a number.
     Text(&'a str),
 }
 
@@ -299,7 +299,7 @@ impl GivenCell<'_> {
             Self::Int(number) => Some(number.to_string()),
             Self::Whole(number) => Some(number.to_string()),
             Self::Float(number) => (!number.is_nan()).then(|| (number + 0.0).to_string()),
-            Self::Text(text) => text_of(text),
+            Self::Text(text) => Some(text.to_owned()),
         }
     }
 

@@ -6,7 +6,6 @@ use std::io::{Read, Write};
 use polars::prelude::{Column, NamedFrom, Series};
 
 use crate::base::name::in_backticks;
-use crate::frame::cell::MISSING;
 use crate::frame::codec::{TableForm, TableStream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::model::bundle::ModelBundle;
@@ -155,7 +154,7 @@ pub fn as_written(bundle: &ModelBundle, separator: u8) -> Options {
     Options {
         separator,
         types: as_text(bundle, |_| true),
-        ..Options::plain(&missing(bundle))
+        ..Options::plain(&bundle.preprocessor.missing_words())
     }
 }
 
@@ -165,14 +164,8 @@ pub fn options(bundle: &ModelBundle, separator: u8) -> Options {
     Options {
         separator,
         types: as_text(bundle, |kind| kind == CellKind::Text),
-        ..Options::plain(&missing(bundle))
+        ..Options::plain(&bundle.preprocessor.missing_words())
     }
-}
-
-/// The words that stand for missing values.
-fn missing(bundle: &ModelBundle) -> Vec<&str> {
-    let own = bundle.preprocessor.na.iter().map(String::as_str);
-    MISSING.into_iter().chain(own).collect()
 }
 
 /// The columns of numbers that a model needs.

@@ -82,7 +82,11 @@ impl Scorer {
         let windows = preprocessor.windows.iter();
         let past: Vec<String> = windows.flat_map(RollingFeatures::names).collect();
         let is_past = |name: &str| past.iter().any(|column| column == name);
-        let layout = RecordLayout::new(preprocessor.inputs(), &preprocessor.na, is_past);
+        let layout = RecordLayout::new(
+            preprocessor.inputs(),
+            &preprocessor.missing_words(),
+            is_past,
+        );
         Self { bundle, layout }
     }
 

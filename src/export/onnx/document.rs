@@ -4,7 +4,7 @@ use prost::Message;
 
 use crate::export::error::ExportError;
 use crate::export::onnx::classes::told_class;
-use crate::export::onnx::graph::{ML, a_row, int, rows_of};
+use crate::export::onnx::graph::{ML, OnnxGraph, a_row, int, rows_of};
 use crate::export::onnx::learners;
 use crate::export::onnx::proto::{
     DOUBLE, INT64, ModelProto, OperatorSetIdProto, STRING, StringStringEntryProto,
@@ -12,6 +12,7 @@ use crate::export::onnx::proto::{
 use crate::export::onnx::steps::ColumnFlow;
 use crate::model::bundle::ModelBundle;
 use crate::prep::cells::CellKind;
+use crate::prep::preprocessor::Preprocessor;
 
 /// The version of the file format, and those of the operators: the general ones, and those for
 /// machine learning.
@@ -44,6 +45,34 @@ const OUTPUTS: [&str; 6] = [
     PROBABILITIES,
 ];
 
+/// Returns a number that what was computed in another order is not below, if it is not below this
+/// one: of forests many rows may have the very probability of a threshold.
+fn reached(threshold: f64) -> f64 {
+    threshold - threshold.abs() * 1e-12
+}
+
+/// Makes the words for missing values empty text in a column of text.
+fn without_words(
+    graph: &mut OnnxGraph,
+    column: &str,
+    preprocessor: &Preprocessor,
+) -> Result<String, ExportError> {
+    let words = preprocessor.missing_words();
+    if !words.contains(&"") {
+        return Err(ExportError::NoMissingText);
+    }
+    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    let count = words.len();
+    let words = graph.texts(&[1, count], &words);
+    let is = graph.node("Equal", &[column, &words]);
+    let is = graph.cast(&is);
+    let is = graph.sum(&is);
+    let zero = graph.double(0.0);
+    let is = graph.node("Greater", &[&is, &zero]);
+    let empty = graph.texts(&[1, 1], &[String::new()]);
+    Ok(graph.node("Where", &[&is, &empty, column]))
+}
+
 /// Writes a model as ONNX. Every column of the table is an input of its own, one value a row:
 /// numbers as doubles, NaN where they are missing, text as strings, empty where it is missing. A
 /// category that may not be unknown counts as none.
@@ -66,6 +95,10 @@ pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, ExportError> {
         };
         inputs.push(a_row(&input.name, elements));
         let column = flow.graph.node("Unsqueeze", &[&input.name, &axis]);
+        let column = match input.kind() {
+            CellKind::Number => column,
+            CellKind::Text => without_words(&mut flow.graph, &column, &bundle.preprocessor)?,
+        };
         flow.push(std::slice::from_ref(&input.name), input.kind(), &column);
     }
     for step in bundle.preprocessor.steps() {
@@ -81,14 +114,14 @@ pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, ExportError> {
     let p = graph.node("Max", &[&p, &zero]);
     let p = graph.node("Min", &[&p, &one]);
     let p = graph.node("Squeeze", &[&p, &axis]);
-    let threshold = graph.double(bundle.validation.threshold);
+    let threshold = graph.double(reached(bundle.validation.threshold));
     let alarm = graph.node("GreaterOrEqual", &[&p, &threshold]);
     let alarm = graph.with("Cast", &[&alarm], vec![int("to", i64::from(INT64))]);
     graph.named(&p, PROBABILITY);
     graph.named(&alarm, ALARM);
     let mut outputs = vec![a_row(PROBABILITY, DOUBLE), a_row(ALARM, INT64)];
     if let Some(band) = &bundle.review {
-        let least = graph.double(band.threshold);
+        let least = graph.double(reached(band.threshold));
         let is_above = graph.node("GreaterOrEqual", &[&p, &least]);
         let is_above = graph.with("Cast", &[&is_above], vec![int("to", i64::from(INT64))]);
         // What raises an alarm is not left to review.

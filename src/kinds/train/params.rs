@@ -79,7 +79,7 @@ params! {
         /// class_weight. extra_trees: trees, criterion, max_depth, min_leaf, max_features,
         /// class_weight. gradient_boosting: trees, learning_rate, leaves, max_depth, min_leaf,
         /// subsample, colsample, l2, min_gain, class_weight, patience, l1,
-        /// min_child_weight, max_step. adaboost: trees,
+        /// min_child_weight, cat_smooth, cat_l2, max_step. adaboost: trees,
         /// learning_rate, max_depth. Novelty detectors: isolation_forest: trees, sample, fit_on.
         /// knn_distance: k, fit_on. pca_reconstruction: explained, fit_on. mahalanobis: shrinkage,
         /// fit_on. hbos: bins, fit_on. ecod: fit_on. copod: fit_on.

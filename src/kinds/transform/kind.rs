@@ -154,9 +154,9 @@ params! {
         /// card.
         allow: BTreeMap<String, String> = "{}";
         /// What is done, one after the other; each is one of `finite`, `impute`, `scale`,
-        /// `quantile`, `log1p`, `clip`, `onehot`, `ordinal`, `target`, `hash`, `pca`, `drop`,
-        /// `ratio` and `difference`. In the end there are only numbers; missing cells may stay
-        /// where all learners are made of trees.
+        /// `quantile`, `log1p`, `clip`, `onehot`, `category`, `ordinal`, `target`, `hash`, `pca`,
+        /// `drop`, `ratio` and `difference`. In the end there are only numbers, and categories and
+        /// missing cells where all learners are made of trees.
         steps: Vec<Option<StepParams>> = "[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]";
     }
 }

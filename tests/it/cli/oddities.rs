@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
+use crate::dice::Dice;
 use crate::world::{World, digests, outcomes, skip};
 
 const FOLDER: &str =
@@ -345,4 +346,57 @@ fn many_features_are_made_a_piece_at_a_time() {
         let scored: Vec<&str> = scored.lines().skip(1).collect();
         assert!(whole.contains(&scored.join("\n")), "{name}");
     }
+}
+
+#[test]
+fn a_model_takes_the_words_of_na_for_missing_and_no_others() {
+    let world = World::new();
+    let mut dice = Dice(5);
+    let mut text = "service,bytes,label\n".to_owned();
+    for _ in 0..900 {
+        // Those without a name are attacks, those that are not known are either.
+        let service = ["", "http", "-"][dice.below(3)];
+        let chance = match service {
+            "" => 0.95,
+            "http" => 0.05,
+            _ => 0.5,
+        };
+        let label = if dice.chance(chance) {
+            "scan"
+        } else {
+            "normal"
+        };
+        text.push_str(&format!("{service},{:.3},{label}\n", dice.normal()));
+    }
+    world.write("flows.csv", text);
+    world.write(
+        "p.yaml",
+        "stages:
+  rows: { kind: ingest, inputs: { data: flows.csv }, with: { na: ['-'] } }
+  split: { kind: split, inputs: { data: rows.data }, with: { target: label } }
+  transform:
+    kind: transform
+    inputs: { train: split.train, test: split.test }
+    with: { target: label, target_map: { normal: 0, scan: 1 }, steps: [{ category: {} }] }
+  train:
+    kind: train
+    inputs: { train: transform.train, preprocessor: transform.preprocessor }
+    with: { candidates: [{ learner: decision_tree, grid: { max_depth: [2] } }], select: { min_score: 0.1 } }
+",
+    );
+    world.ok(&["run", "p.yaml"]);
+    world.write("new.csv", "service,bytes\n,0\nhttp,0\n-,0\n");
+    let scored = world.ok(&["predict", "train.model", "new.csv"]);
+    let p = |line: &str| line.split(',').nth(2).unwrap().parse::<f64>().unwrap();
+    let p: Vec<f64> = scored.lines().skip(1).map(p).collect();
+    assert!(
+        p[0] > 0.9 && p[1] < 0.2 && (0.3..0.7).contains(&p[2]),
+        "{p:?}"
+    );
+    let refused = world.netsec(&["model", "export", "train.model", "-o", "m.onnx"]);
+    assert!(
+        refused.stderr.contains("no missing text but the empty one"),
+        "{}",
+        refused.stderr
+    );
 }

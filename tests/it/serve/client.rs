@@ -72,7 +72,7 @@ pub(crate) fn trained(learner: &str) -> World {
 
 /// The same over flows that have a word where a cell is missing.
 pub(crate) fn trained_with(word: &str) -> World {
-    let reading = format!("data: flows.csv }}, with: {{ na: ['{word}'] }}");
+    let reading = format!("data: flows.csv }}, with: {{ na: ['', '{word}'] }}");
     let pipeline = PIPELINE.replace("LEARNER", TREES);
     let pipeline = pipeline.replace("data: flows.csv }", &reading);
     trained_on(worded(&flows(600, 1), word), &pipeline)
