@@ -146,8 +146,8 @@ impl Scoring<'_> {
                 ));
             }
         };
-        let input = Box::new(self.input);
-        let scored = score(self.scorer, input, self.separator, form, output, &mut tell);
+        let (input, separator) = (self.input, self.separator);
+        let scored = score(self.scorer, input, separator, form, output, &mut tell);
         scored.map_err(|error| match error {
             ScoreError::Data(error) => named(self.data)(error),
             ScoreError::Model(error) => AppError::Data(error.to_string()),

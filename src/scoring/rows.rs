@@ -1,7 +1,8 @@
 //! Rows of a file to a file of the same rows with verdicts, piece by piece.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Write;
 
 use polars::prelude::{Column, NamedFrom, Series};
 
@@ -60,7 +61,7 @@ impl ScoringSummary {
 /// The file cannot be read, or a column that the model needs is not there; it cannot be written.
 pub fn score<W: Write>(
     scorer: &Scorer,
-    input: Box<dyn Read + Send>,
+    input: File,
     separator: u8,
     form: TableForm,
     output: W,
@@ -69,7 +70,7 @@ pub fn score<W: Write>(
     // Numbers are read from text, so that a cell that is none spoils its row alone; text stays as
     // it is written.
     let options = as_written(scorer.bundle(), separator);
-    let mut opened = files::open(input, &options)?;
+    let mut opened = files::open_file(input, &options)?;
     // What is a number already is one in all of its cells.
     opened.keep_types(numbers(scorer.bundle()));
     let mut whole = ScoringSummary::default();

@@ -1,7 +1,9 @@
 //! Files of rows: their form, their compression, and reading them piece by piece.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
+use std::os::unix::fs::FileExt;
 
 use polars::prelude::{Column, DataType, StringChunked};
 
@@ -146,6 +148,29 @@ fn wrong(format: FileFormat) -> impl Fn(std::io::Error) -> TableError {
     move |error| TableError(format!("it cannot be read as {}: {error}", format.as_str()))
 }
 
+/// Begins to read a file where it lies: of Parquet no more is held than is decoded at once.
+///
+/// # Errors
+/// As for one that is read from its begin.
+pub fn open_file(file: File, options: &Options) -> Result<OpenedFile, TableError> {
+    let mut start = [0; 4];
+    let is_whole = file.metadata().is_ok_and(|meta| meta.is_file());
+    let is_parquet = is_whole
+        && file.read_exact_at(&mut start, 0).is_ok()
+        && FileFormat::detect(&start) == FileFormat::Parquet;
+    match options
+        .format
+        .is_none_or(|format| format == FileFormat::Parquet)
+        && is_parquet
+    {
+        true => Ok(parquet_rows(
+            ParquetRows::open_file(file)?,
+            read_options(options),
+        )),
+        false => open(Box::new(file), options),
+    }
+}
+
 /// Begins to read a file.
 ///
 /// # Errors
@@ -163,21 +188,26 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<OpenedFile
         0
     };
     input.consume(mark);
-    let mut types = options.types.clone();
-    let mut epochs = options.epochs.clone();
-    // A column that is asked for as text is left alone: so a model reads what it scores.
-    epochs.retain(|name, _| !types.contains_key(name));
-    types.extend(epochs.keys().map(|name| (name.clone(), ColumnType::Float)));
-    let options = Options {
-        types,
-        epochs,
-        ..options.clone()
-    };
+    let options = read_options(options);
     match format {
         FileFormat::Parquet => open_parquet(input, options),
         FileFormat::Ndjson => Ok(open_ndjson(input, options)),
         FileFormat::Zeek => open_zeek(input, options),
         FileFormat::Csv => open_csv(input, options),
+    }
+}
+
+/// Columns that become moments are read as numbers first.
+fn read_options(options: &Options) -> Options {
+    let mut types = options.types.clone();
+    let mut epochs = options.epochs.clone();
+    // A column that is asked for as text is left alone: so a model reads what it scores.
+    epochs.retain(|name, _| !types.contains_key(name));
+    types.extend(epochs.keys().map(|name| (name.clone(), ColumnType::Float)));
+    Options {
+        types,
+        epochs,
+        ..options.clone()
     }
 }
 
@@ -190,15 +220,19 @@ fn open_parquet(mut input: UnpackedInput, options: Options) -> Result<OpenedFile
     let mut bytes = Vec::new();
     let read = input.read_to_end(&mut bytes);
     read.map_err(wrong(FileFormat::Parquet))?;
+    Ok(parquet_rows(ParquetRows::open(bytes)?, options))
+}
+
+fn parquet_rows(rows: ParquetRows, options: Options) -> OpenedFile {
     let Options {
         na, types, epochs, ..
     } = options;
-    Ok(OpenedFile {
+    OpenedFile {
         form: FileForm::Parquet { na, types },
         epochs,
-        rows: FileRows::Parquet(Box::new(ParquetRows::open(bytes)?)),
+        rows: FileRows::Parquet(Box::new(rows)),
         notes: Vec::new(),
-    })
+    }
 }
 
 fn open_ndjson(input: UnpackedInput, options: Options) -> OpenedFile {

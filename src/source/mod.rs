@@ -9,6 +9,7 @@ pub mod json_list;
 pub mod mongodb;
 pub mod ndjson;
 pub mod parquet;
+pub mod parquet_bytes;
 pub mod parquet_cells;
 pub mod parquet_delta;
 pub mod parquet_footer;

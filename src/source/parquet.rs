@@ -1,22 +1,23 @@
 //! Parquet, read forward in pieces of rows.
 //!
-//! Groups of rows are decoded one after the other, each once: small ones together, and of one with
-//! more cells than are held at once, its rows in a few slices, as the reader begins each slice at
-//! the first row of a page.
+//! How: groups of rows are decoded one after the other: small ones together, and of one with more
+//! cells than are held at once, its rows in a few slices. What is decoded at once is made a file of
+//! its own: the bytes of its groups; or, as the pages of columns end at different rows, a file a
+//! column, of the pages that have some of the rows. Columns in structures are not parted.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::Cursor;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use polars::prelude::{
     Column, DataFrame, DataType, ParquetReader, PolarsError, PolarsResult, SerReader, Series,
 };
-use polars_parquet::parquet::metadata::{FileMetadata, RowGroupMetadata};
 
 use crate::frame::table::{Table, TableError, error};
-use crate::source::parquet_cells::{self, ParquetColumn};
+use crate::source::parquet_bytes::ParquetBytes;
+use crate::source::parquet_cells;
 use crate::source::parquet_footer::{self, CheckedFile};
 use crate::source::unpack::UnpackLimit;
 
@@ -26,7 +27,7 @@ pub const PACKED_AGAIN: UnpackLimit = UnpackLimit {
     anyway: 64 << 20,
 };
 /// How many cells are decoded at once, and into how many slices a larger group is cut at most.
-const CELLS_AT_ONCE: usize = 8 << 20;
+const CELLS_AT_ONCE: usize = 4 << 20;
 const SLICES: usize = 16;
 /// The rows of a piece at most, and the bytes of their text.
 const ROWS: usize = 1 << 16;
@@ -38,20 +39,18 @@ const TEXT: u64 = 64 << 20;
 /// # Errors
 /// What cannot be.
 pub fn check(bytes: &[u8]) -> Result<(), TableError> {
-    parquet_footer::believe(&mut bytes.to_vec())
+    parquet_footer::believe(&ParquetBytes::Held(bytes.to_vec()), CELLS_AT_ONCE)
         .map(|_| ())
         .map_err(refuse)
 }
 
 /// A file that is read piece by piece.
 pub struct ParquetRows {
-    bytes: Vec<u8>,
+    bytes: ParquetBytes,
     /// How many bytes of text its rows may hold.
     most: u64,
-    leaves: Vec<ParquetColumn>,
-    /// What is known of the file, and of each of its groups.
-    meta: FileMetadata,
-    groups: Vec<RowGroupMetadata>,
+    /// What is known of it.
+    file: CheckedFile,
     /// What is not decoded yet.
     batches: VecDeque<RowBatch>,
     /// Rows that are decoded, and in no piece yet.
@@ -78,22 +77,28 @@ impl ParquetRows {
     ///
     /// # Errors
     /// As `check`; it cannot be read.
-    pub fn open(mut bytes: Vec<u8>) -> Result<Self, TableError> {
+    pub fn open(bytes: Vec<u8>) -> Result<Self, TableError> {
+        Self::of(ParquetBytes::Held(bytes), CELLS_AT_ONCE)
+    }
+
+    /// Begins to read a file where it lies: of it no more is held than is decoded at once.
+    ///
+    /// # Errors
+    /// As `check`; it cannot be read.
+    pub fn open_file(file: File) -> Result<Self, TableError> {
+        let bytes = ParquetBytes::on_disk(file).map_err(|error| refuse(error.to_string()))?;
+        Self::of(bytes, CELLS_AT_ONCE)
+    }
+
+    fn of(bytes: ParquetBytes, at_once: usize) -> Result<Self, TableError> {
         let most = parquet_footer::most_bytes(bytes.len());
-        let CheckedFile { leaves, groups } = parquet_footer::believe(&mut bytes).map_err(refuse)?;
-        let batches = batches(&groups, leaves.len());
-        let mut meta = guarded(|| {
-            let mut reader = ParquetReader::new(Cursor::new(&bytes));
-            reader.get_metadata().map(|meta| (**meta).clone())
-        })?;
-        let groups = std::mem::take(&mut meta.row_groups);
+        let file = parquet_footer::believe(&bytes, at_once).map_err(refuse)?;
+        let batches = batches(&file.groups, file.leaves.len(), at_once);
         let rows = DataFrame::empty();
         Ok(Self {
             bytes,
             most,
-            leaves,
-            meta,
-            groups,
+            file,
             batches,
             rows,
             at: 0,
@@ -136,7 +141,7 @@ impl ParquetRows {
                 "its rows up to {rows} hold {text} bytes of text, in {bytes}: write it as several files"
             )));
         }
-        let columns = parquet_cells::columns(&frame, &self.leaves, self.next_row())?;
+        let columns = parquet_cells::columns(&frame, &self.file.leaves, self.next_row())?;
         frame = DataFrame::new(frame.height(), columns).map_err(error)?;
         self.at += frame.height();
         self.rows = self.rows.slice(frame.height() as i64, usize::MAX);
@@ -144,25 +149,38 @@ impl ParquetRows {
     }
 
     fn decode(&self, batch: &RowBatch) -> Result<DataFrame, TableError> {
-        let row_groups = self.groups[batch.groups.clone()].to_vec();
-        let num_rows = row_groups.iter().map(|group| group.num_rows()).sum();
-        let meta = FileMetadata {
-            row_groups,
-            num_rows,
-            ..self.meta.clone()
-        };
-        let mut reader =
-            ParquetReader::new(Cursor::new(&self.bytes)).with_slice(Some((batch.from, batch.rows)));
-        reader.set_metadata(Arc::new(meta));
-        let rows = guarded(|| reader.finish())?;
-        match rows.height() == batch.rows {
-            true => Ok(rows),
-            false => Err(refuse(format!(
-                "its pages hold {} rows, and should {}",
-                rows.height(),
-                batch.rows
-            ))),
+        let group = batch.groups.start;
+        let is_slice = batch.groups.len() == 1 && batch.rows < self.file.groups[group];
+        if is_slice && self.file.is_flat() {
+            let columns = (0..self.file.leaves.len()).map(|column| self.column(batch, column));
+            let columns = columns.collect::<Result<Vec<Column>, TableError>>()?;
+            return DataFrame::new(batch.rows, columns).map_err(error);
         }
+        let (place, footer) = self.file.of_groups(batch.groups.clone());
+        let bytes = self.bytes.file_of(&[place], &footer).map_err(refuse)?;
+        rows_of(bytes, batch.from, batch.rows)
+    }
+
+    /// Returns a column of a slice of a group.
+    fn column(&self, batch: &RowBatch, column: usize) -> Result<Column, TableError> {
+        let rows = batch.from..batch.from + batch.rows;
+        let some = self.file.of_column(batch.groups.start, column, rows);
+        let bytes = self.bytes.file_of(&some.parts, &some.footer);
+        let frame = rows_of(bytes.map_err(refuse)?, batch.from - some.first, batch.rows)?;
+        Ok(frame.columns()[0].clone())
+    }
+}
+
+/// Decodes rows of a file.
+fn rows_of(bytes: Vec<u8>, from: usize, rows: usize) -> Result<DataFrame, TableError> {
+    let reader = ParquetReader::new(Cursor::new(&bytes)).with_slice(Some((from, rows)));
+    let frame = guarded(|| reader.finish())?;
+    match frame.height() == rows {
+        true => Ok(frame),
+        false => Err(refuse(format!(
+            "its pages hold {} rows, and should {rows}",
+            frame.height()
+        ))),
     }
 }
 
@@ -174,8 +192,8 @@ fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> Result<T, TableError> {
 }
 
 /// Returns what is decoded at once, of groups of so many rows.
-fn batches(groups: &[usize], columns: usize) -> VecDeque<RowBatch> {
-    let most = (CELLS_AT_ONCE / columns.max(1)).max(1);
+fn batches(groups: &[usize], columns: usize, at_once: usize) -> VecDeque<RowBatch> {
+    let most = (at_once / columns.max(1)).max(1);
     let mut batches: VecDeque<RowBatch> = VecDeque::new();
     for (at, rows) in groups.iter().copied().enumerate() {
         if rows > most {
@@ -240,18 +258,108 @@ fn text_of(column: &Series) -> Result<u64, TableError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
+
+    use polars::prelude::{IntoColumn, IntoSeries, NamedFrom, ParquetCompression, ParquetWriter};
+    use proptest::prelude::*;
 
     #[test]
     fn small_groups_are_decoded_together_and_large_ones_in_slices() {
-        let found = batches(&[10, 0, 20, CELLS_AT_ONCE, 5, 40 * CELLS_AT_ONCE, 7], 1);
+        let found = batches(&[10, 0, 20, 1000, 5, 40_000, 7], 1, 1000);
         let rows: Vec<usize> = found.iter().map(|batch| batch.rows).collect();
-        assert_eq!(rows[..3], [30, CELLS_AT_ONCE, 5]);
+        assert_eq!(rows[..3], [30, 1000, 5]);
         assert_eq!(rows.len(), 3 + SLICES + 1);
-        assert_eq!(rows.iter().sum::<usize>(), 42 + 41 * CELLS_AT_ONCE);
+        assert_eq!(rows.iter().sum::<usize>(), 42 + 41_000);
         assert!(
-            batches(&[3, 3], 100 * CELLS_AT_ONCE)
+            batches(&[3, 3], 100_000, 1000)
                 .iter()
                 .all(|batch| batch.rows == 1)
         );
+    }
+
+    fn all(mut rows: ParquetRows) -> DataFrame {
+        let mut whole = DataFrame::empty();
+        while let Some(piece) = rows.piece().unwrap() {
+            match whole.width() {
+                0 => whole = piece.frame,
+                _ => drop(whole.vstack_mut(&piece.frame).unwrap()),
+            }
+        }
+        whole
+    }
+
+    #[test]
+    fn a_damaged_page_of_gzip_is_refused_or_does_not_matter() {
+        let numbers: Vec<f64> = (0..300).map(|row| f64::from(row) / 7.0).collect();
+        let columns = vec![Series::new("a".into(), numbers).into_column()];
+        let mut frame = DataFrame::new(300, columns).unwrap();
+        let mut bytes = Vec::new();
+        ParquetWriter::new(&mut bytes)
+            .with_compression(ParquetCompression::Gzip(None))
+            .finish(&mut frame)
+            .unwrap();
+        let expected = all(ParquetRows::open(bytes.clone()).unwrap());
+        let mut refused = 0;
+        for at in 4..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 16;
+            let read = ParquetRows::open(damaged).and_then(|mut rows| rows.piece());
+            match read {
+                Ok(Some(piece)) if piece.frame.width() == 1 && piece.names() == ["a"] => {
+                    assert!(piece.frame.equals_missing(&expected), "byte {at}");
+                }
+                Ok(_) => {}
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > bytes.len() / 2, "{refused} of {}", bytes.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_file_is_read_alike_whole_and_page_by_page(
+            rows in 1_usize..700,
+            group in 1_usize..800,
+            page in 16_usize..2_000,
+            at_once in 1_usize..2_000,
+            is_packed in any::<bool>(),
+            is_nested in any::<bool>(),
+        ) {
+            let number = |row: usize| (!row.is_multiple_of(7)).then_some(row as f64 / 3.0);
+            let numbers: Vec<Option<f64>> = (0..rows).map(number).collect();
+            let whole: Vec<i64> = (0..rows as i64).collect();
+            let words: Vec<Option<String>> = (0..rows)
+                .map(|row| (row % 5 > 0).then(|| format!("{:>1$}", row % 11, 1 + row % 40)))
+                .collect();
+            let mut columns = vec![
+                Series::new("a".into(), numbers).into_column(),
+                Series::new("b".into(), whole).into_column(),
+                Series::new("c".into(), words).into_column(),
+            ];
+            if is_nested {
+                let inner = DataFrame::new(rows, columns.clone()).unwrap();
+                columns.insert(1, inner.into_struct("s".into()).into_series().into_column());
+            }
+            let mut frame = DataFrame::new(rows, columns).unwrap();
+            let mut bytes = Vec::new();
+            let compression = match is_packed {
+                true => ParquetCompression::Snappy,
+                false => ParquetCompression::Uncompressed,
+            };
+            ParquetWriter::new(&mut bytes)
+                .with_row_group_size(Some(group))
+                .with_data_page_size(Some(page))
+                .with_compression(compression)
+                .finish(&mut frame)
+                .unwrap();
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes).unwrap();
+            let on_disk = ParquetBytes::on_disk(file).unwrap();
+            let in_parts = all(ParquetRows::of(on_disk, at_once).unwrap());
+            let at_once = all(ParquetRows::open(bytes).unwrap());
+            prop_assert!(in_parts.equals_missing(&at_once));
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! DELTA_BYTE_ARRAY.
 
 use polars_parquet::parquet::compression::{Compression, DecompressionContext, decompress};
-use polars_parquet_format::{CompressionCodec, Encoding, PageHeader};
+use polars_parquet_format::{CompressionCodec, DataPageHeaderV2, Encoding, PageHeader};
 
 use crate::source::parquet_thrift::varint;
 
@@ -95,17 +95,32 @@ fn unpacked(
         }
         return Some(body);
     };
-    let levels = [
-        second.repetition_levels_byte_length,
-        second.definition_levels_byte_length,
-    ];
-    let levels = levels.into_iter().try_fold(0_usize, |sum, length| {
-        sum.checked_add(usize::try_from(length).ok()?)
-    })?;
+    let levels = levels_of(second)?;
     let values = page.get(levels..)?;
     match second.is_compressed {
         Some(false) => Some(values.to_vec()),
         _ => unpack(values, size.checked_sub(levels)?),
+    }
+}
+
+/// Returns how many bytes of levels stand before the values of a page, which are packed by
+/// themselves.
+fn levels_of(page: &DataPageHeaderV2) -> Option<usize> {
+    let levels = [
+        page.repetition_levels_byte_length,
+        page.definition_levels_byte_length,
+    ];
+    levels.into_iter().try_fold(0_usize, |sum, length| {
+        sum.checked_add(usize::try_from(length).ok()?)
+    })
+}
+
+/// Returns the part of a page that is packed, if any is.
+pub(crate) fn packed<'p>(page: &'p [u8], header: &PageHeader) -> Option<&'p [u8]> {
+    match &header.data_page_header_v2 {
+        None => Some(page),
+        Some(second) if second.is_compressed == Some(false) => None,
+        Some(second) => page.get(levels_of(second)?..),
     }
 }
 

@@ -3,24 +3,26 @@
 //!
 //! A few bytes can say that a billion rows follow (they are all alike), that a page is as long as
 //! memory, that a structure is nested two thousand deep, or that a column is sorted. The footer is
-//! read and held against the pages; then one is put in its place that says the least with which the
-//! rows can be read: no statistics, no order of rows, no types of another program's, and of each
-//! column only the annotation that its cells need.
+//! read and held against the pages, column by column; then one is put in its place that says the
+//! least with which the rows can be read: no statistics, no order of rows, no types of another
+//! program's, and of each column only the annotation that its cells need.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Cursor;
+use std::ops::Range;
 
-use polars_parquet_format::thrift::protocol::{TCompactInputProtocol, TCompactOutputProtocol};
+use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
 use polars_parquet_format::{
-    ColumnChunk, ColumnMetaData, FieldRepetitionType, FileMetaData, PageHeader, PageType, RowGroup,
-    SchemaElement, Type,
+    ColumnChunk, ColumnMetaData, CompressionCodec, FieldRepetitionType, FileMetaData, PageHeader,
+    PageType, RowGroup, SchemaElement, Type,
 };
 
 use crate::frame::build::{COLUMNS, NAMES};
+use crate::source::parquet_bytes::{MAGIC, ParquetBytes};
 use crate::source::parquet_cells::{ParquetColumn, leaf};
-use crate::source::{parquet_delta, parquet_thrift};
+use crate::source::{parquet_delta, parquet_thrift, unpack};
 
-const MAGIC: &[u8] = b"PAR1";
 /// For each byte of the file so many cells are believed, and some more: columns of which all cells
 /// are alike take hardly any.
 const CELLS_A_BYTE: u64 = 100;
@@ -42,6 +44,15 @@ pub(crate) fn most_bytes(length: usize) -> u64 {
         .saturating_add(BYTES)
 }
 
+/// A page of a column.
+#[derive(Clone, Debug)]
+pub(crate) struct PagePlace {
+    /// Where it stands, from its header on.
+    pub(crate) bytes: Range<usize>,
+    /// How many values it has; none of a dictionary.
+    pub(crate) values: Option<usize>,
+}
+
 /// A file that can be read.
 #[derive(Debug)]
 pub(crate) struct CheckedFile {
@@ -49,51 +60,58 @@ pub(crate) struct CheckedFile {
     pub(crate) leaves: Vec<ParquetColumn>,
     /// The rows of each of its groups.
     pub(crate) groups: Vec<usize>,
+    /// The footer that is believed.
+    pub(crate) footer: FileMetaData,
+    /// The pages of each column of the groups with more cells than were asked for; none of others.
+    pub(crate) pages: Vec<Vec<Vec<PagePlace>>>,
 }
 
-/// Checks a file that is in memory, and puts another footer in the place of its own.
+/// Checks a file. Of groups with more cells than `many` it tells where their pages are.
 ///
 /// # Errors
 /// What cannot be, or cannot be read here.
-pub(crate) fn believe(bytes: &mut Vec<u8>) -> Result<CheckedFile, String> {
-    let place = footer(bytes).ok_or("it ends in the middle, or its footer is damaged")?;
-    if !parquet_thrift::is_sound(&bytes[place.clone()]) {
+pub(crate) fn believe(bytes: &ParquetBytes, many: usize) -> Result<CheckedFile, String> {
+    let footer = footer(bytes)?.ok_or("it ends in the middle, or its footer is damaged")?;
+    if !parquet_thrift::is_sound(&footer) {
         return Err(
             "its footer is damaged: it is no structure, or its lists are longer than it".to_owned(),
         );
     }
-    let mut protocol = TCompactInputProtocol::new(
-        Cursor::new(&bytes[place.clone()]),
-        place.len().saturating_mul(MADE),
-    );
+    let mut protocol =
+        TCompactInputProtocol::new(Cursor::new(&footer[..]), footer.len().saturating_mul(MADE));
     let mut meta = FileMetaData::read_from_in_protocol(&mut protocol)
         .map_err(|error| format!("its footer is damaged: {error}"))?;
     let leaves = leaves(&mut meta.schema)?;
     check_rows(&meta, &leaves)?;
     // Of groups without rows nothing is read.
     meta.row_groups.retain(|group| group.num_rows > 0);
-    let groups = check_groups(bytes, &meta, &leaves)?;
-    let footer = plain(meta);
-    bytes.truncate(place.start);
-    let mut protocol = TCompactOutputProtocol::new(&mut *bytes);
-    footer
-        .write_to_out_protocol(&mut protocol)
-        .map_err(|error| format!("its footer cannot be used: {error}"))?;
-    let length = u32::try_from(bytes.len() - place.start).map_err(|_| "its footer is too long")?;
-    bytes.extend(length.to_le_bytes());
-    bytes.extend(MAGIC);
-    Ok(CheckedFile { leaves, groups })
+    let pages = check_groups(bytes, &meta, &leaves, many)?;
+    let rows = |group: &RowGroup| usize::try_from(group.num_rows).unwrap_or_default();
+    let groups = meta.row_groups.iter().map(rows).collect();
+    Ok(CheckedFile {
+        leaves,
+        groups,
+        footer: plain(meta),
+        pages,
+    })
 }
 
-fn footer(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
-    let (body, magic) = bytes.split_last_chunk::<4>()?;
-    let (body, length) = body.split_last_chunk::<4>()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    let start = body
-        .len()
-        .checked_sub(length)
-        .filter(|start| *start >= MAGIC.len())?;
-    (magic == MAGIC && bytes.starts_with(MAGIC)).then_some(start..body.len())
+/// Returns the footer, if there is one.
+fn footer(bytes: &ParquetBytes) -> Result<Option<Cow<'_, [u8]>>, String> {
+    let Some(ends) = bytes.len().checked_sub(8) else {
+        return Ok(None);
+    };
+    let (Some(first), Some(last)) = (bytes.get(0..4)?, bytes.get(ends..bytes.len())?) else {
+        return Ok(None);
+    };
+    let (length, magic) = last.split_at(4);
+    let length = length.try_into().map(u32::from_le_bytes);
+    let length = length.ok().and_then(|length| usize::try_from(length).ok());
+    let start = length.and_then(|length| ends.checked_sub(length));
+    match start.filter(|start| *start >= MAGIC.len() && magic == MAGIC && *first == *MAGIC) {
+        Some(start) => bytes.get(start..ends),
+        None => Ok(None),
+    }
 }
 
 /// A structure whose columns are being gone through.
@@ -208,6 +226,9 @@ fn check_rows(meta: &FileMetaData, leaves: &[ParquetColumn]) -> Result<(), Strin
 
 /// The pages of a column in a group of rows.
 struct ColumnPages<'a> {
+    /// Its place among the groups, and that of its column.
+    group: usize,
+    column: usize,
     leaf: &'a ParquetColumn,
     meta: &'a ColumnMetaData,
     rows: u64,
@@ -216,23 +237,34 @@ struct ColumnPages<'a> {
     size: usize,
 }
 
-/// Holds the groups of rows against the columns and the pages; returns how many rows each has.
+/// Holds the groups of rows against the columns and the pages; returns where the pages of those
+/// with many cells are.
 fn check_groups(
-    bytes: &[u8],
+    bytes: &ParquetBytes,
     meta: &FileMetaData,
     leaves: &[ParquetColumn],
-) -> Result<Vec<usize>, String> {
+    many: usize,
+) -> Result<Vec<Vec<Vec<PagePlace>>>, String> {
     let mut chunks = find_chunks(bytes.len() as u64, meta, leaves)?;
     check_apart(&mut chunks)?;
     let most = most_bytes(bytes.len());
     let mut unpacked = 0_u64;
+    let mut places = vec![Vec::new(); meta.row_groups.len()];
     for chunk in &chunks {
         let end = chunk.start.checked_add(chunk.size);
-        let pages = end
-            .and_then(|end| bytes.get(chunk.start..end))
-            .ok_or_else(|| beyond(chunk.leaf))?;
-        let made = check_pages(pages, chunk.meta, chunk.leaf.is_optional, most)
+        let pages = end.map(|end| bytes.get(chunk.start..end)).transpose()?;
+        let pages = pages.flatten().ok_or_else(|| beyond(chunk.leaf))?;
+        let mut found = Vec::new();
+        let made = check_pages(&pages, chunk.meta, chunk.leaf.is_optional, most, &mut found)
             .map_err(|(page, why)| format!("page {page} of `{}` {why}", chunk.leaf.name))?;
+        if chunk.rows.saturating_mul(leaves.len() as u64) > many as u64 {
+            let of_group: &mut Vec<Vec<PagePlace>> = &mut places[chunk.group];
+            of_group.resize(leaves.len(), Vec::new());
+            for page in &mut found {
+                page.bytes = page.bytes.start + chunk.start..page.bytes.end + chunk.start;
+            }
+            of_group[chunk.column] = found;
+        }
         unpacked = unpacked
             .saturating_add(made)
             .saturating_add(chunk.rows.saturating_mul(chunk.leaf.width));
@@ -243,11 +275,7 @@ fn check_groups(
             ));
         }
     }
-    Ok(meta
-        .row_groups
-        .iter()
-        .map(|group| usize::try_from(group.num_rows).unwrap_or_default())
-        .collect())
+    Ok(places)
 }
 
 /// Finds the pages of every column in every group; checks that there can be so many cells, in a
@@ -259,7 +287,7 @@ fn find_chunks<'a>(
 ) -> Result<Vec<ColumnPages<'a>>, String> {
     let mut cells = 0_u64;
     let mut chunks = Vec::new();
-    for group in &meta.row_groups {
+    for (place, group) in meta.row_groups.iter().enumerate() {
         let rows = group.num_rows.unsigned_abs();
         if group.columns.len() != leaves.len() {
             return Err(format!(
@@ -274,10 +302,12 @@ fn find_chunks<'a>(
                 "it says that it has more than {cells} cells, in {length} bytes: write it as several files"
             ));
         }
-        for (chunk, leaf) in group.columns.iter().zip(leaves) {
+        for (column, (chunk, leaf)) in group.columns.iter().zip(leaves).enumerate() {
             let meta = chunk_of(chunk, leaf, group.num_rows)?;
             let (start, size) = pages_of(meta).ok_or_else(|| beyond(leaf))?;
             chunks.push(ColumnPages {
+                group: place,
+                column,
                 leaf,
                 meta,
                 rows,
@@ -353,6 +383,90 @@ fn pages_of(chunk: &ColumnMetaData) -> Option<(usize, usize)> {
     ))
 }
 
+/// A column of some rows of a group, as a file of its own.
+pub(crate) struct ColumnRows {
+    /// What has to stand in it, in this order.
+    pub(crate) parts: Vec<Range<usize>>,
+    pub(crate) footer: FileMetaData,
+    /// The first row of the group that is in it.
+    pub(crate) first: usize,
+}
+
+impl CheckedFile {
+    /// Returns whether no column is in a structure.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.footer.schema.len() == self.leaves.len() + 1
+    }
+
+    /// Returns where the pages of some groups stand, and the footer of a file of them alone.
+    pub(crate) fn of_groups(&self, groups: Range<usize>) -> (Range<usize>, FileMetaData) {
+        let mut row_groups = self.footer.row_groups[groups].to_vec();
+        let chunks = || row_groups.iter().flat_map(|group| &group.columns);
+        let places = chunks().filter_map(|chunk| pages_of(chunk.meta_data.as_ref()?));
+        let (start, end) = places.fold((usize::MAX, 0), |(first, last), (start, size)| {
+            (first.min(start), last.max(start + size))
+        });
+        let place = start.min(end)..end;
+        let before = place.start as i64 - MAGIC.len() as i64;
+        let chunks = row_groups.iter_mut().flat_map(|group| &mut group.columns);
+        for meta in chunks.filter_map(|chunk| chunk.meta_data.as_mut()) {
+            meta.data_page_offset -= before;
+            if let Some(offset) = &mut meta.dictionary_page_offset {
+                *offset -= before;
+            }
+        }
+        let footer = FileMetaData {
+            num_rows: row_groups.iter().map(|group| group.num_rows).sum(),
+            row_groups,
+            ..self.footer.clone()
+        };
+        (place, footer)
+    }
+
+    /// Returns a file of the pages of a column, which is in no structure, that have some of these
+    /// rows of a group with many cells; and of its dictionary.
+    pub(crate) fn of_column(&self, group: usize, column: usize, rows: Range<usize>) -> ColumnRows {
+        let (mut dictionary, mut pages) = (Vec::new(), Vec::new());
+        let (mut before, mut first, mut values) = (0, None, 0);
+        for page in &self.pages[group][column] {
+            let Some(count) = page.values else {
+                dictionary.push(page.bytes.clone());
+                continue;
+            };
+            let mine = before..before + count;
+            before = mine.end;
+            if mine.start < rows.end && rows.start < mine.end {
+                first.get_or_insert(mine.start);
+                values += count as i64;
+                pages.push(page.bytes.clone());
+            }
+        }
+        let length = |parts: &[Range<usize>]| parts.iter().map(Range::len).sum::<usize>() as i64;
+        let begin = MAGIC.len() as i64;
+        let mut chunk = self.footer.row_groups[group].columns[column].clone();
+        if let Some(meta) = &mut chunk.meta_data {
+            meta.num_values = values;
+            meta.total_compressed_size = length(&dictionary) + length(&pages);
+            meta.data_page_offset = begin + length(&dictionary);
+            meta.dictionary_page_offset = (!dictionary.is_empty()).then_some(begin);
+        }
+        let mut root = self.footer.schema[0].clone();
+        root.num_children = Some(1);
+        let size = self.footer.row_groups[group].total_byte_size;
+        let only = RowGroup::new(vec![chunk], size, values, None, None, None, None);
+        ColumnRows {
+            footer: FileMetaData {
+                schema: vec![root, self.footer.schema[column + 1].clone()],
+                num_rows: values,
+                row_groups: vec![only],
+                ..self.footer.clone()
+            },
+            parts: [dictionary, pages].concat(),
+            first: first.unwrap_or(rows.start),
+        }
+    }
+}
+
 /// Goes through the pages of a column; returns how many bytes they unpack to. An error tells the
 /// number of the page, counted from one.
 fn check_pages(
@@ -360,6 +474,7 @@ fn check_pages(
     chunk: &ColumnMetaData,
     has_levels: bool,
     most: u64,
+    places: &mut Vec<PagePlace>,
 ) -> Result<u64, (usize, String)> {
     let (mut at, mut number, mut values, mut unpacked) = (0, 0, 0_i64, 0_u64);
     while at < pages.len() {
@@ -393,8 +508,9 @@ fn check_pages(
                 entries.ok_or_else(|| wrong("says that it has more entries than bytes"))?;
             unpacked = unpacked.saturating_add(entries.saturating_mul(VIEW));
         }
-        values +=
+        let mine =
             values_of(&header).ok_or_else(|| wrong("says that it has fewer values than none"))?;
+        values += mine;
         if values > chunk.num_values {
             return Err(wrong("says that it has more values than its column"));
         }
@@ -404,8 +520,23 @@ fn check_pages(
         {
             return Err(wrong("is damaged: its checksum (CRC-32) is another"));
         }
+        // What unpacks the rows does not look at the checksum that gzip has.
+        let is_gzip = chunk.codec == CompressionCodec::GZIP && header.crc.is_none();
+        let gzip = is_gzip
+            .then(|| parquet_delta::packed(page, &header))
+            .flatten();
+        if gzip.is_some_and(|packed| !packed.is_empty() && !unpack::is_whole_gzip(packed, size)) {
+            return Err(wrong(
+                "is damaged: gzip cannot unpack it, or its checksum is another",
+            ));
+        }
         let shared = parquet_delta::check(page, &header, chunk.codec, has_levels).map_err(wrong)?;
         unpacked = unpacked.saturating_add(shared);
+        let is_dictionary = header.dictionary_page_header.is_some();
+        places.push(PagePlace {
+            bytes: at..begin + page.len(),
+            values: (!is_dictionary).then(|| usize::try_from(mine).unwrap_or_default()),
+        });
         at = begin + page.len();
     }
     match values == chunk.num_values {

@@ -116,6 +116,13 @@ impl<R: Read> Read for CountedReader<R> {
     }
 }
 
+/// Returns whether bytes are gzip as a whole, by its checksum, and give no more than so many.
+pub(crate) fn is_whole_gzip(packed: &[u8], most: u64) -> bool {
+    let gzip = flate2::bufread::MultiGzDecoder::new(packed);
+    let given = std::io::copy(&mut gzip.take(most.saturating_add(1)), &mut std::io::sink());
+    given.is_ok_and(|given| given <= most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -151,6 +151,7 @@ const CRATES: [(&str, &[&str]); 49] = [
     (
         "polars_parquet_format",
         &[
+            "source/parquet_bytes.rs",
             "source/parquet_footer.rs",
             "source/parquet_cells.rs",
             "source/parquet_delta.rs",
