@@ -1,18 +1,23 @@
 //! Missing cells from the nearest rows, as scikit-learn's `KNNImputer` defines it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::prep::knn_bounds::DistanceBounds;
 use crate::stats::nearest::NearestFound;
 
 /// Donors whose distances are summed at a time: their sums stay in the nearest cache.
 const BLOCK: usize = 1024;
 
 /// Rows that are filled at a time: a block of donors is read from memory once for all of them.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 96;
+
+/// So many bounds are looked at before it is asked whether any is near enough.
+const ABREAST: usize = 16;
 
 /// The most neighbours.
 const MOST: usize = 1000;
@@ -49,12 +54,12 @@ pub struct KnnImputer {
 /// Stands for a missing cell among small whole numbers.
 const NONE: i16 = i16::MIN;
 
-/// The training rows column by column, and of every row which cells are present.
+/// The training rows as they are asked: which cells each has, and what tells most of them to be too
+/// far.
 struct DonorRows {
-    columns: Vec<Vec<f64>>,
-    /// The same as small whole numbers, with the least and the greatest of every column, where all
-    /// are.
+    /// Of every column small whole numbers, with the least and the greatest, where all are.
     small: Option<Vec<(Vec<i16>, f64, f64)>>,
+    bounds: DistanceBounds,
     /// Of every row, a bit a column, in words of 64.
     present: Vec<u64>,
     words: usize,
@@ -62,15 +67,11 @@ struct DonorRows {
 
 impl DonorRows {
     fn new(rows: &Array2<f64>) -> Self {
-        let columns: Vec<Vec<f64>> = rows
-            .axis_iter(Axis(1))
-            .map(|column| column.to_vec())
-            .collect();
         let words = rows.ncols().div_ceil(64);
-        let small = columns.iter().map(|column| small(column)).collect();
+        let columns = rows.axis_iter(Axis(1));
         Self {
-            columns,
-            small,
+            small: columns.map(small).collect(),
+            bounds: DistanceBounds::new(rows.view()),
             present: rows
                 .axis_iter(Axis(0))
                 .flat_map(|row| bits(row, words))
@@ -78,10 +79,15 @@ impl DonorRows {
             words,
         }
     }
+
+    /// Which cells a row has.
+    fn present(&self, row: usize) -> &[u64] {
+        &self.present[row * self.words..(row + 1) * self.words]
+    }
 }
 
 /// A column as small whole numbers, if it holds no others.
-fn small(column: &[f64]) -> Option<(Vec<i16>, f64, f64)> {
+fn small(column: ArrayView1<'_, f64>) -> Option<(Vec<i16>, f64, f64)> {
     let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
     let cell = |cell: &f64| {
         if cell.is_nan() {
@@ -94,11 +100,10 @@ fn small(column: &[f64]) -> Option<(Vec<i16>, f64, f64)> {
     Some((cells, least, most))
 }
 
-/// Of some donors, the sums of squared differences to a row, and in how many coordinates both are
-/// present.
-struct DonorDistances {
-    sums: [f64; BLOCK],
-    both: [u16; BLOCK],
+/// Of some donors, the sums of squared differences to a row, and how many cells of it they lack.
+struct SmallDistances {
+    sums: [i16; BLOCK],
+    absent: [i16; BLOCK],
 }
 
 impl DonorRows {
@@ -126,10 +131,9 @@ impl DonorRows {
         cells: &[i16],
         present: &[usize],
         from: usize,
-        apart: &mut DonorDistances,
-    ) -> Option<()> {
+    ) -> Option<SmallDistances> {
         let columns = self.small.as_ref()?;
-        let count = BLOCK.min(self.columns[0].len() - from);
+        let count = BLOCK.min(columns[0].0.len() - from);
         let (mut sums, mut absent) = ([0_i16; BLOCK], [0_i16; BLOCK]);
         for (cell, column) in cells.iter().zip(present) {
             let donors = &columns[*column].0[from..from + count];
@@ -140,52 +144,7 @@ impl DonorRows {
                 *absent += i16::from(*donor == NONE);
             }
         }
-        for at in 0..count {
-            apart.sums[at] = f64::from(sums[at]);
-            apart.both[at] = (present.len() as i16 - absent[at]).cast_unsigned();
-        }
-        Some(())
-    }
-
-    /// Measures some donors.
-    fn measure(
-        &self,
-        row: ArrayView1<'_, f64>,
-        mine: &[u64],
-        present: &[usize],
-        from: usize,
-        apart: &mut DonorDistances,
-    ) {
-        let to = (from + BLOCK).min(self.columns[0].len());
-        let sums = &mut apart.sums[..to - from];
-        sums.fill(0.0);
-        let (fours, rest) = present.as_chunks::<4>();
-        for four in fours {
-            let [a, b, c, d] = four.map(|column| (row[column], &self.columns[column][from..to]));
-            for (at, sum) in sums.iter_mut().enumerate() {
-                // In the order of the columns, so that the last bit does not depend on how they are
-                // taken.
-                *sum = *sum
-                    + part(a.0, a.1[at])
-                    + part(b.0, b.1[at])
-                    + part(c.0, c.1[at])
-                    + part(d.0, d.1[at]);
-            }
-        }
-        for column in rest {
-            let (cell, donors) = (row[*column], &self.columns[*column][from..to]);
-            sums.iter_mut()
-                .zip(donors)
-                .for_each(|(sum, donor)| *sum += part(cell, *donor));
-        }
-        let theirs = self.present[from * self.words..to * self.words].chunks_exact(self.words);
-        for (both, theirs) in apart.both.iter_mut().zip(theirs) {
-            *both = mine
-                .iter()
-                .zip(theirs)
-                .map(|(mine, theirs)| (mine & theirs).count_ones() as u16)
-                .sum();
-        }
+        Some(SmallDistances { sums, absent })
     }
 }
 
@@ -247,6 +206,85 @@ impl<'a> NeighbourQuery<'a> {
             mine,
             small,
             nearest,
+        }
+    }
+}
+
+impl NeighbourQuery<'_> {
+    /// Returns the squared distance beyond which a donor is of no use for any missing cell.
+    fn limit(&self) -> f64 {
+        self.nearest
+            .iter()
+            .map(NearestFound::limit)
+            .fold(0.0, f64::max)
+    }
+
+    /// Takes a donor, if it is near enough: the sum of squared differences to it is known, and over
+    /// how many cells.
+    fn take(&mut self, donors: &DonorRows, donor: usize, sum: f64, both: f64) {
+        if both == 0.0 {
+            return;
+        }
+        let distance = sum * self.row.len() as f64 / both;
+        let theirs = donors.present(donor);
+        for (nearest, column) in self.nearest.iter_mut().zip(&self.missing) {
+            let has = theirs[column / 64] >> (column % 64) & 1 == 1;
+            if has && distance < nearest.limit() {
+                nearest.add(distance, donor);
+            }
+        }
+    }
+
+    /// Takes donors whose distances are known.
+    fn take_small(&mut self, donors: &DonorRows, apart: &SmallDistances, rows: Range<usize>) {
+        let width = self.row.len() as f64;
+        let mut limit = self.limit();
+        let each = apart.sums.iter().zip(&apart.absent);
+        for (donor, (sum, absent)) in rows.zip(each) {
+            let both = self.present.len() as f64 - f64::from(*absent);
+            let sum = f64::from(*sum);
+            // Most donors are too far for all missing cells, which costs no division to see.
+            if sum * width > limit * both * (1.0 + 1e-9) {
+                continue;
+            }
+            self.take(donors, donor, sum, both);
+            limit = self.limit();
+        }
+    }
+
+    /// Takes donors from a row on that are not told to be too far by their bounds.
+    fn take_bounded(
+        &mut self,
+        donors: &DonorRows,
+        rows: &Array2<f64>,
+        (bounds, limit): (&[f32], &dyn Fn(f64) -> f32),
+        from: usize,
+    ) {
+        // Over fewer cells than these the same sum is farther.
+        let share = self.present.len() as f64 / self.row.len() as f64;
+        let mut most = limit(self.limit() * share);
+        for (chunk, bounds) in bounds.chunks(ABREAST).enumerate() {
+            if bounds.iter().all(|bound| *bound > most) {
+                continue;
+            }
+            for (at, bound) in bounds.iter().enumerate() {
+                if *bound > most {
+                    continue;
+                }
+                let donor = from + chunk * ABREAST + at;
+                let theirs = rows.row(donor);
+                let parts = self.present.iter();
+                // In the order of the columns.
+                let sum = parts
+                    .map(|column| part(self.row[*column], theirs[*column]))
+                    .sum();
+                let both = self.mine.iter().zip(donors.present(donor));
+                let both: u32 = both
+                    .map(|(mine, theirs)| (mine & theirs).count_ones())
+                    .sum();
+                self.take(donors, donor, sum, f64::from(both));
+                most = limit(self.limit() * share);
+            }
         }
     }
 }
@@ -340,50 +378,30 @@ impl KnnImputer {
             .iter()
             .map(|row| NeighbourQuery::new(*row, donors, self.neighbours))
             .collect();
-        let (count, width) = (self.rows.nrows(), self.rows.ncols() as f64);
-        let mut apart = DonorDistances {
-            sums: [0.0; BLOCK],
-            both: [0; BLOCK],
-        };
-        for start in (0..count).step_by(BLOCK) {
+        let rough: Vec<ArrayView1<'_, f64>> = asked
+            .iter()
+            .filter(|asked| asked.small.is_none())
+            .map(|asked| asked.row)
+            .collect();
+        let asking = donors.bounds.asking(&rough);
+        for start in (0..self.rows.nrows()).step_by(BLOCK) {
+            let end = (start + BLOCK).min(self.rows.nrows());
+            let bounds = match rough.is_empty() {
+                true => Array2::zeros((0, 0)),
+                false => (donors.bounds).told(&asking, self.rows.slice(s![start..end, ..])),
+            };
+            let mut place = 0;
             for asked in &mut asked {
-                let NeighbourQuery {
-                    row,
-                    present,
-                    missing,
-                    mine,
-                    small,
-                    nearest,
-                } = asked;
-                let is_small = small
-                    .as_ref()
-                    .and_then(|cells| donors.measure_small(cells, present, start, &mut apart));
-                if is_small.is_none() {
-                    donors.measure(*row, mine, present, start, &mut apart);
-                }
-                let mut limit = nearest.iter().map(NearestFound::limit).fold(0.0, f64::max);
-                for (at, (sum, both)) in apart
-                    .sums
-                    .iter()
-                    .zip(&apart.both)
-                    .enumerate()
-                    .take(count - start)
-                {
-                    let (both, donor) = (f64::from(*both), start + at);
-                    // Most donors are too far for all missing cells, which costs no division to
-                    // see.
-                    if both == 0.0 || sum * width > limit * both * (1.0 + 1e-9) {
-                        continue;
+                let small = asked.small.as_ref();
+                match small.and_then(|cells| donors.measure_small(cells, &asked.present, start)) {
+                    Some(apart) => asked.take_small(donors, &apart, start..end),
+                    None => {
+                        let limit = |square| donors.bounds.limit(&asking, place, square);
+                        let bounds = bounds.row(place);
+                        let bounds = bounds.as_slice().expect("it stands row by row");
+                        asked.take_bounded(donors, &self.rows, (bounds, &limit), start);
+                        place += 1;
                     }
-                    let distance = sum * width / both;
-                    let theirs = &donors.present[donor * donors.words..(donor + 1) * donors.words];
-                    for (nearest, column) in nearest.iter_mut().zip(&*missing) {
-                        let has = theirs[column / 64] >> (column % 64) & 1 == 1;
-                        if has && distance < nearest.limit() {
-                            nearest.add(distance, donor);
-                        }
-                    }
-                    limit = nearest.iter().map(NearestFound::limit).fold(0.0, f64::max);
                 }
             }
         }

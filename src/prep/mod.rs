@@ -10,6 +10,7 @@ pub mod finite;
 pub mod hash;
 pub mod impute;
 pub mod knn;
+pub mod knn_bounds;
 pub mod labels;
 pub mod pca;
 pub mod preprocessor;
