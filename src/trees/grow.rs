@@ -6,7 +6,7 @@ use crate::stats::draws::{below, settle};
 use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::category_splits::scan_categories;
 use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
-use crate::trees::tree::{DecisionTree, SplitNode, partition};
+use crate::trees::tree::{DecisionTree, SplitNode};
 
 /// So many entries add into copies of a histogram in turn, so that none waits for the one before
 /// it.
@@ -232,9 +232,8 @@ impl ForestGrower<'_> {
             );
             let next = tree.nodes.len();
             tree.split(at, bins, &split, next);
-            let asked = &tree.nodes[at];
-            let left = partition(mine, &mut spare, |member| {
-                tree.takes_bin(asked, codes[member.group as usize], missing)
+            let left = tree.part(at, missing, mine, &mut spare, |member| {
+                codes[member.group as usize]
             });
             let (low, high) = rules.bounds(&split, sums, bounds);
             let first = total(&mine[..left]);

@@ -11,7 +11,7 @@ use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::categories::{CategorySet, sets};
 use crate::trees::class_members::ClassMember;
 use crate::trees::splits::{LeftSide, NodeSplit, NodeSums, SplitCriterion, TreeRules};
-use crate::trees::tree::{DecisionTree, SplitNode, partition};
+use crate::trees::tree::{DecisionTree, SplitNode};
 
 /// What the rows of a node weigh by class, and how many they are.
 #[derive(Clone, Debug, Default)]
@@ -205,9 +205,8 @@ impl ClassGrower<'_> {
             let missing = bins.cuts[split.feature].missing();
             let next = tree.nodes.len();
             tree.split(at, bins, &split, next);
-            let asked = &tree.nodes[at];
-            let left = partition(mine, &mut spare, |member| {
-                tree.takes_bin(asked, codes[member.group as usize], missing)
+            let left = tree.part(at, missing, mine, &mut spare, |member| {
+                codes[member.group as usize]
             });
             let middle = from + left;
             let sides = [(next, from, middle), (next + 1, middle, to)];

@@ -16,7 +16,7 @@ use crate::trees::bins::{BinCuts, BinnedRows};
 use crate::trees::category_splits::scan_categories;
 use crate::trees::cut_gains::CutGains;
 use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
-use crate::trees::tree::{DecisionTree, SplitNode, partition};
+use crate::trees::tree::{DecisionTree, SplitNode};
 
 /// With fewer additions the work is not shared out.
 const SHARED: usize = 1 << 17;
@@ -301,10 +301,10 @@ impl LeafwiseGrower<'_> {
         let missing = self.bins.cuts[best.feature].missing();
         let below = self.tree.nodes.len();
         self.tree.split(leaf.node, self.bins, best, below);
-        let (tree, asked) = (&self.tree, &self.tree.nodes[leaf.node]);
         let own = &mut entries[leaf.from..leaf.to];
-        let left = partition(own, &mut self.room.spare, |entry| {
-            tree.takes_bin(asked, u16::from(codes[entry.group as usize]), missing)
+        let spare = &mut self.room.spare;
+        let left = (self.tree).part(leaf.node, missing, own, spare, |entry| {
+            u16::from(codes[entry.group as usize])
         });
         let middle = leaf.from + left;
         let (low, high) = self.rules.bounds(best, leaf.whole, leaf.bounds);

@@ -237,8 +237,36 @@ impl DecisionTree {
             SplitTest::UpTo { bin: last, .. } => bin <= last,
             SplitTest::Among(set) => self.sets[set as usize].has(bin),
         };
-        // No branch to be guessed.
         (is_among && bin != missing) | (node.missing_left && bin == missing)
+    }
+
+    /// Puts the entries of a node that go left before those that go right, by the bins of its feature,
+    /// and returns how many go left. What is asked is looked up once, not for each entry.
+    pub(crate) fn part<T: Copy>(
+        &self,
+        at: usize,
+        missing: u16,
+        entries: &mut [T],
+        spare: &mut Vec<T>,
+        bin: impl Fn(&T) -> u16,
+    ) -> usize {
+        let SplitNode {
+            test, missing_left, ..
+        } = self.nodes[at];
+        match test {
+            SplitTest::UpTo { bin: last, .. } => partition(entries, spare, |entry| {
+                let bin = bin(entry);
+                // No branch to be guessed.
+                (bin <= last && bin != missing) | (missing_left && bin == missing)
+            }),
+            SplitTest::Among(set) => {
+                let set = self.sets[set as usize];
+                partition(entries, spare, |entry| {
+                    let bin = bin(entry);
+                    (set.has(bin) && bin != missing) | (missing_left && bin == missing)
+                })
+            }
+        }
     }
 
     /// Returns the value of the leaf to which `goes_left` leads.
@@ -310,8 +338,8 @@ impl DecisionTree {
             } else if !mine.is_empty() {
                 let feature = node.feature as usize;
                 let (codes, missing) = (&bins.codes[feature], bins.cuts[feature].missing());
-                let left = partition(mine, spare, |(group, _)| {
-                    self.takes_bin(node, codes[*group as usize].bin(), missing)
+                let left = self.part(at, missing, mine, spare, |(group, _)| {
+                    codes[*group as usize].bin()
                 });
                 open.push((node.left as usize, from, from + left));
                 open.push((node.right as usize, from + left, to));
@@ -322,7 +350,7 @@ impl DecisionTree {
 
 /// Puts the entries that go left before those that go right, both in the order they had, and
 /// returns how many go left.
-pub fn partition<T: Copy>(
+fn partition<T: Copy>(
     entries: &mut [T],
     spare: &mut Vec<T>,
     goes_left: impl Fn(&T) -> bool,
