@@ -156,8 +156,8 @@ impl ParquetRows {
             let columns = columns.collect::<Result<Vec<Column>, TableError>>()?;
             return DataFrame::new(batch.rows, columns).map_err(error);
         }
-        let (place, footer) = self.file.of_groups(batch.groups.clone());
-        let bytes = self.bytes.file_of(&[place], &footer).map_err(refuse)?;
+        let (parts, footer) = self.file.of_groups(batch.groups.clone());
+        let bytes = self.bytes.file_of(&parts, &footer).map_err(refuse)?;
         rows_of(bytes, batch.from, batch.rows)
     }
 

@@ -398,29 +398,30 @@ impl CheckedFile {
         self.footer.schema.len() == self.leaves.len() + 1
     }
 
-    /// Returns where the pages of some groups stand, and the footer of a file of them alone.
-    pub(crate) fn of_groups(&self, groups: Range<usize>) -> (Range<usize>, FileMetaData) {
+    /// Returns where the pages of some groups stand, column by column, and the footer of a file of
+    /// them alone, one after the other.
+    pub(crate) fn of_groups(&self, groups: Range<usize>) -> (Vec<Range<usize>>, FileMetaData) {
         let mut row_groups = self.footer.row_groups[groups].to_vec();
-        let chunks = || row_groups.iter().flat_map(|group| &group.columns);
-        let places = chunks().filter_map(|chunk| pages_of(chunk.meta_data.as_ref()?));
-        let (start, end) = places.fold((usize::MAX, 0), |(first, last), (start, size)| {
-            (first.min(start), last.max(start + size))
-        });
-        let place = start.min(end)..end;
-        let before = place.start as i64 - MAGIC.len() as i64;
+        let (mut parts, mut at) = (Vec::new(), MAGIC.len());
         let chunks = row_groups.iter_mut().flat_map(|group| &mut group.columns);
         for meta in chunks.filter_map(|chunk| chunk.meta_data.as_mut()) {
+            let Some((start, size)) = pages_of(meta) else {
+                continue;
+            };
+            let before = start as i64 - at as i64;
             meta.data_page_offset -= before;
             if let Some(offset) = &mut meta.dictionary_page_offset {
                 *offset -= before;
             }
+            parts.push(start..start + size);
+            at += size;
         }
         let footer = FileMetaData {
             num_rows: row_groups.iter().map(|group| group.num_rows).sum(),
             row_groups,
             ..self.footer.clone()
         };
-        (place, footer)
+        (parts, footer)
     }
 
     /// Returns a file of the pages of a column, which is in no structure, that have some of these
