@@ -218,16 +218,17 @@ fn only_who_has_a_key_is_answered_and_only_about_its_models() {
 fn more_requests_than_there_is_room_for_are_sent_away() {
     let world = trained(TREES);
     let server = TestServer::start(&world, &["--concurrency", "1", "--timeout", "1000"]);
-    // A request whose body does not come holds the only place.
-    let mut slow = TcpStream::connect(&server.address).unwrap();
+    // A request whose body does not come holds the only place, some time after it was counted.
     let head = "POST /v1/score HTTP/1.1\r\nhost: netsec\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
-    slow.write_all(head.as_bytes()).unwrap();
     let body = format!("{{\"rows\": [{ROW}]}}");
-    // It takes it some time after it has connected.
-    let mut answers = (0..10_000).map(|_| server.post("/v1/score", &body));
-    let busy = answers
-        .find(|answer| answer.status != 200)
-        .expect("it is taken");
+    let taken = (0..100).find_map(|_| {
+        let mut slow = TcpStream::connect(&server.address).unwrap();
+        slow.write_all(head.as_bytes()).unwrap();
+        (0..10_000).any(|_| server.metric("netsec_requests_in_flight") >= 1.0);
+        let answer = server.post("/v1/score", &body);
+        (answer.status != 200).then_some((slow, answer))
+    });
+    let (slow, busy) = taken.expect("it holds the place");
     is(&busy, 503, "busy");
     assert_eq!(busy.header("retry-after"), Some("1"));
     assert_eq!(server.get("/v2/health/ready").status, 200);
