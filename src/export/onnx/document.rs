@@ -21,8 +21,8 @@ const OPERATORS: i64 = 21;
 const OPERATORS_ML: i64 = 5;
 
 /// The outputs: the probability of an attack, whether that is an alarm, of a model that leaves rows
-/// to review whether the row is one of them, and, of a model that tells more than two classes apart, the name of the one that a row is told to be, and the probabilities
-/// of that and of all.
+/// to review whether the row is one of them, and, of a model that tells more than two classes
+/// apart, the name of the one that a row is told to be, and the probabilities of that and of all.
 pub const PROBABILITY: &str = "probability";
 /// The second.
 pub const ALARM: &str = "alarm";

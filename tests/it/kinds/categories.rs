@@ -5,12 +5,11 @@ use ndarray::Array2;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::kinds::{labels, numbers, oracle};
+use crate::kinds::{fitted, labels, numbers, oracle};
 use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::frame::table::Table;
 use netsec::model::data::TrainingSet;
-use netsec::model::fitted::Model;
 use netsec::model::learner::FitTask;
 use netsec::model::learners::{LEARNERS, find};
 use netsec::prep::columns::ColumnPick;
@@ -139,23 +138,6 @@ fn no_step_computes_with_categories() {
     assert_eq!((features.ncols(), fitted.categories().len()), (1, 0));
 }
 
-fn fitted(data: &TrainingSet, learner: &str, set: &[(&str, f64)]) -> Model {
-    let learner = find(learner).unwrap();
-    let mut setting = learner.usual();
-    for (name, value) in set {
-        let at = learner.hypers.iter().position(|hyper| hyper.name == *name);
-        setting[at.unwrap()] = *value;
-    }
-    let task = FitTask {
-        data,
-        rows: &data.rows(),
-        setting: &setting,
-        seed: 42,
-        cancel: &Cancel::new(),
-    };
-    learner.fit(&task).unwrap()
-}
-
 #[test]
 fn boosting_of_categories_is_as_good_as_that_of_lightgbm() {
     let oracle = oracle("categories.json");
@@ -166,7 +148,7 @@ fn boosting_of_categories_is_as_good_as_that_of_lightgbm() {
             let labels = labels(&numbers(&case["y"]));
             let mut data = TrainingSet::new(holed(&case["x"]), labels, &[]).unwrap();
             data.categories = categories;
-            let model = fitted(&data, "gradient_boosting", &[("trees", 60.0)]);
+            let model = fitted(&data, &data.rows(), "gradient_boosting", &[("trees", 60.0)]);
             let held = holed(&case["held"]);
             let scores = model.scores(held.view(), data.labels.classes()).unwrap();
             let truth = numbers(&case["truth"]);
@@ -222,7 +204,7 @@ proptest! {
             let of_tree = |categories: Vec<bool>| {
                 let mut data = TrainingSet::new(x.clone(), labels.clone(), &[]).unwrap();
                 data.categories = categories;
-                let model = fitted(&data, "decision_tree", &[("max_depth", 4.0)]);
+                let model = fitted(&data, &data.rows(), "decision_tree", &[("max_depth", 4.0)]);
                 model.scores(x.view(), labels.classes()).unwrap()
             };
             let (ours, theirs) = (of_tree(vec![true, false]), of_tree(Vec::new()));

@@ -4,7 +4,12 @@ use ndarray::Array2;
 use serde_json::Value;
 
 use crate::world::package;
+use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
+use netsec::model::data::TrainingSet;
+use netsec::model::fitted::Model;
+use netsec::model::learner::FitTask;
+use netsec::model::learners::find;
 
 mod bounds;
 mod categories;
@@ -50,4 +55,22 @@ fn matrix(value: &Value) -> Array2<f64> {
     let rows: Vec<Vec<f64>> = value.as_array().unwrap().iter().map(numbers).collect();
     let shape = (rows.len(), rows[0].len());
     Array2::from_shape_vec(shape, rows.concat()).unwrap()
+}
+
+/// A model fitted to some rows, with these hyperparameters and the usual others.
+fn fitted(data: &TrainingSet, rows: &[u32], learner: &str, set: &[(&str, f64)]) -> Model {
+    let learner = find(learner).unwrap();
+    let mut setting = learner.usual();
+    for (name, value) in set {
+        let at = learner.hypers.iter().position(|hyper| hyper.name == *name);
+        setting[at.unwrap()] = *value;
+    }
+    let task = FitTask {
+        data,
+        rows,
+        setting: &setting,
+        seed: 42,
+        cancel: &Cancel::new(),
+    };
+    learner.fit(&task).unwrap()
 }

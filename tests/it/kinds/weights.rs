@@ -3,13 +3,13 @@
 use ndarray::{Array2, Axis};
 
 use crate::dice::Dice;
-use crate::kinds::{matrix, numbers, oracle};
+use crate::kinds::{fitted, matrix, numbers, oracle};
 use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::model::data::TrainingSet;
 use netsec::model::fitted::Model;
 use netsec::model::learner::FitTask;
-use netsec::model::learners::{LEARNERS, find};
+use netsec::model::learners::LEARNERS;
 
 fn three() -> Classes {
     Classes::new(&[("benign", false), ("dos", true), ("probe", true)])
@@ -20,23 +20,6 @@ fn weighted(x: Array2<f64>, classes: Classes, y: &[f64], weights: Vec<f64>) -> T
     let mut data = TrainingSet::new(x, labels, &[]).unwrap();
     data.weights = weights;
     data
-}
-
-fn fitted(data: &TrainingSet, rows: &[u32], learner: &str, set: &[(&str, f64)]) -> Model {
-    let learner = find(learner).unwrap();
-    let mut setting = learner.usual();
-    for (name, value) in set {
-        let at = learner.hypers.iter().position(|hyper| hyper.name == *name);
-        setting[at.unwrap()] = *value;
-    }
-    let task = FitTask {
-        data,
-        rows,
-        setting: &setting,
-        seed: 42,
-        cancel: &Cancel::new(),
-    };
-    learner.fit(&task).unwrap()
 }
 
 fn assert_near(ours: &[f64], theirs: &[f64], most: f64, name: &str) {
