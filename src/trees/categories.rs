@@ -29,6 +29,23 @@ impl CategorySet {
     }
 }
 
+/// A set that is being filled, and whether what is missing is with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FilledSet {
+    pub(crate) set: CategorySet,
+    pub(crate) has_missing: bool,
+}
+
+impl FilledSet {
+    /// Adds the category of a bin, `missing` being that of what is missing.
+    pub(crate) fn add(&mut self, bin: u16, missing: u16) {
+        match bin == missing {
+            true => self.has_missing = true,
+            false => self.set.insert(bin),
+        }
+    }
+}
+
 /// What keeps splits of categories from learning few rows by heart.
 #[derive(Clone, Copy, Debug)]
 pub struct CategoryRules {

@@ -8,7 +8,7 @@
 //! no set, the mean gradients of small ones are drawn to 0, and the sides are penalised more. What
 //! is missing is a category like others.
 
-use crate::trees::categories::{CategoryRules, CategorySet, sets};
+use crate::trees::categories::{CategoryRules, FilledSet, sets};
 use crate::trees::splits::{LeftSide, NodeRows, NodeSplit, NodeSums, TreeRules};
 
 /// With so few categories none is held back.
@@ -40,22 +40,15 @@ pub(crate) fn scan_categories(
         let h = sums.h + held.l2;
         rules.score(NodeSums { h, ..sums }, here.bounds)
     };
-    let (mut left, mut set, mut missing_left) =
-        (NodeSums::default(), CategorySet::default(), false);
-    let mut grown = 0.0;
+    let (mut left, mut filled, mut grown) = (NodeSums::default(), FilledSet::default(), 0.0);
     for step in sets(order.len(), held.most, only) {
         if step.begins {
-            (left, set, missing_left) = (NodeSums::default(), CategorySet::default(), false);
-            grown = 0.0;
+            (left, filled, grown) = (NodeSums::default(), FilledSet::default(), 0.0);
         }
         let (_, bin, sums) = order[step.place];
         left.add(sums);
         grown += sums.n;
-        if bin == missing {
-            missing_left = true;
-        } else {
-            set.insert(bin);
-        }
+        filled.add(bin, missing);
         let right = here.whole.less(left);
         let has_rows =
             left.n >= rules.min_leaf && right.n >= rules.min_leaf.max(held.group).max(0.5);
@@ -69,8 +62,8 @@ pub(crate) fn scan_categories(
             *best = Some(NodeSplit {
                 gain,
                 feature,
-                side: LeftSide::Among(set),
-                missing_left,
+                side: LeftSide::Among(filled.set),
+                missing_left: filled.has_missing,
                 left,
                 l2: held.l2,
             });

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::{below, settle};
 use crate::trees::bins::{BinCode, BinnedRows};
-use crate::trees::categories::{CategorySet, sets};
+use crate::trees::categories::{FilledSet, sets};
 use crate::trees::class_members::ClassMember;
 use crate::trees::splits::{LeftSide, NodeSplit, NodeSums, SplitCriterion, TreeRules};
 use crate::trees::tree::{DecisionTree, SplitNode};
@@ -357,22 +357,18 @@ impl ClassGrower<'_> {
             let each = histogram.filled.iter();
             let mut order: Vec<(f64, u16)> = each.map(|bin| (share(*bin), *bin)).collect();
             order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let (mut set, mut missing_left) = (CategorySet::default(), false);
+            let mut filled = FilledSet::default();
             for step in sets(count, count, only) {
                 if step.begins {
                     left.clear();
-                    (set, missing_left) = (CategorySet::default(), false);
+                    filled = FilledSet::default();
                 }
                 let (_, bin) = order[step.place];
                 let (weights, rows) = histogram.of(bin);
                 left.add(weights, rows);
-                if bin == missing {
-                    missing_left = true;
-                } else {
-                    set.insert(bin);
-                }
+                filled.add(bin, missing);
                 if step.is_tried {
-                    attempts.attempt(left, LeftSide::Among(set), missing_left);
+                    attempts.attempt(left, LeftSide::Among(filled.set), filled.has_missing);
                 }
             }
         }

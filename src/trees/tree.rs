@@ -237,11 +237,12 @@ impl DecisionTree {
             SplitTest::UpTo { bin: last, .. } => bin <= last,
             SplitTest::Among(set) => self.sets[set as usize].has(bin),
         };
+        // No branch to be guessed.
         (is_among && bin != missing) | (node.missing_left && bin == missing)
     }
 
-    /// Puts the entries of a node that go left before those that go right, by the bins of its feature,
-    /// and returns how many go left. What is asked is looked up once, not for each entry.
+    /// Puts the entries of a node that go left, by the bins of its feature, before those that go
+    /// right, and returns how many go left.
     pub(crate) fn part<T: Copy>(
         &self,
         at: usize,
@@ -250,23 +251,10 @@ impl DecisionTree {
         spare: &mut Vec<T>,
         bin: impl Fn(&T) -> u16,
     ) -> usize {
-        let SplitNode {
-            test, missing_left, ..
-        } = self.nodes[at];
-        match test {
-            SplitTest::UpTo { bin: last, .. } => partition(entries, spare, |entry| {
-                let bin = bin(entry);
-                // No branch to be guessed.
-                (bin <= last && bin != missing) | (missing_left && bin == missing)
-            }),
-            SplitTest::Among(set) => {
-                let set = self.sets[set as usize];
-                partition(entries, spare, |entry| {
-                    let bin = bin(entry);
-                    (set.has(bin) && bin != missing) | (missing_left && bin == missing)
-                })
-            }
-        }
+        let node = &self.nodes[at];
+        partition(entries, spare, |entry| {
+            self.takes_bin(node, bin(entry), missing)
+        })
     }
 
     /// Returns the value of the leaf to which `goes_left` leads.
