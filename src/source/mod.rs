@@ -13,6 +13,7 @@ pub mod parquet_bytes;
 pub mod parquet_cells;
 pub mod parquet_delta;
 pub mod parquet_footer;
+pub mod parquet_parts;
 pub mod parquet_thrift;
 pub mod piece;
 pub mod push;

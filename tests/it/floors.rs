@@ -153,6 +153,7 @@ const CRATES: [(&str, &[&str]); 49] = [
         &[
             "source/parquet_bytes.rs",
             "source/parquet_footer.rs",
+            "source/parquet_parts.rs",
             "source/parquet_cells.rs",
             "source/parquet_delta.rs",
         ],
