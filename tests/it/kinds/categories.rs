@@ -5,7 +5,7 @@ use ndarray::Array2;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::kinds::{fitted, labels, numbers, oracle};
+use crate::kinds::{fitted, labels, numbers, oracle, tried};
 use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::frame::table::Table;
@@ -172,14 +172,8 @@ fn learners_that_compute_with_numbers_refuse_categories() {
     let mut data = TrainingSet::new(x, labels(&y), &[]).unwrap();
     data.categories = vec![true, false];
     for learner in LEARNERS.iter().filter(|learner| !learner.categories) {
-        let task = FitTask {
-            data: &data,
-            rows: &data.rows(),
-            setting: &learner.usual(),
-            seed: 1,
-            cancel: &Cancel::new(),
-        };
-        let why = learner.fit(&task).unwrap_err().to_string();
+        let refused = tried(&data, &data.rows(), learner.name, &[]);
+        let why = refused.unwrap_err().to_string();
         let begins = format!("`{}` cannot do with the categories", learner.name);
         assert!(why.starts_with(&begins), "{why}");
     }

@@ -5,7 +5,7 @@ use ndarray::{Array2, Axis};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::kinds::{matrix, numbers, oracle};
+use crate::kinds::{fitted, matrix, numbers, oracle};
 use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::model::data::TrainingSet;
@@ -46,20 +46,7 @@ impl Fitted {
     }
 
     fn model(&self, learner: &str, set: &[(&str, f64)]) -> Model {
-        let learner = find(learner).unwrap();
-        let mut setting = learner.usual();
-        for (name, value) in set {
-            let at = learner.hypers.iter().position(|hyper| hyper.name == *name);
-            setting[at.unwrap()] = *value;
-        }
-        let task = FitTask {
-            data: &self.data,
-            rows: &self.data.rows(),
-            setting: &setting,
-            seed: 42,
-            cancel: &Cancel::new(),
-        };
-        learner.fit(&task).unwrap()
+        fitted(&self.data, &self.data.rows(), learner, set)
     }
 
     fn scores(&self, learner: &str, set: &[(&str, f64)]) -> Scores {

@@ -7,6 +7,7 @@ use crate::world::package;
 use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::model::data::TrainingSet;
+use netsec::model::error::ModelError;
 use netsec::model::fitted::Model;
 use netsec::model::learner::FitTask;
 use netsec::model::learners::find;
@@ -59,18 +60,27 @@ fn matrix(value: &Value) -> Array2<f64> {
 
 /// A model fitted to some rows, with these hyperparameters and the usual others.
 fn fitted(data: &TrainingSet, rows: &[u32], learner: &str, set: &[(&str, f64)]) -> Model {
+    tried(data, rows, learner, set).unwrap()
+}
+
+/// The same, if it can be fitted.
+fn tried(
+    data: &TrainingSet,
+    rows: &[u32],
+    learner: &str,
+    set: &[(&str, f64)],
+) -> Result<Model, ModelError> {
     let learner = find(learner).unwrap();
     let mut setting = learner.usual();
     for (name, value) in set {
         let at = learner.hypers.iter().position(|hyper| hyper.name == *name);
         setting[at.unwrap()] = *value;
     }
-    let task = FitTask {
+    learner.fit(&FitTask {
         data,
         rows,
         setting: &setting,
         seed: 42,
         cancel: &Cancel::new(),
-    };
-    learner.fit(&task).unwrap()
+    })
 }

@@ -3,12 +3,10 @@
 use ndarray::{Array2, Axis};
 
 use crate::dice::Dice;
-use crate::kinds::{fitted, matrix, numbers, oracle};
-use netsec::base::cancel::Cancel;
+use crate::kinds::{fitted, matrix, numbers, oracle, tried};
 use netsec::frame::labels::{Classes, Labels};
 use netsec::model::data::TrainingSet;
 use netsec::model::fitted::Model;
-use netsec::model::learner::FitTask;
 use netsec::model::learners::LEARNERS;
 
 fn three() -> Classes {
@@ -184,14 +182,8 @@ fn what_cannot_weigh_rows_says_so() {
     let y: Vec<f64> = (0..20).map(|row| f64::from(row % 2)).collect();
     let data = weighted(x, Classes::binary(), &y, vec![2.0; 20]);
     for learner in LEARNERS.iter().filter(|learner| !learner.weights) {
-        let task = FitTask {
-            data: &data,
-            rows: &data.rows(),
-            setting: &learner.usual(),
-            seed: 1,
-            cancel: &Cancel::new(),
-        };
-        let why = learner.fit(&task).unwrap_err().to_string();
+        let refused = tried(&data, &data.rows(), learner.name, &[]);
+        let why = refused.unwrap_err().to_string();
         assert!(why.contains("lets every row count the same"), "{why}");
     }
 }
