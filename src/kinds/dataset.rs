@@ -206,8 +206,8 @@ pub(crate) struct DatasetWriter {
 }
 
 impl DatasetWriter {
-    /// Tells which words stood for missing values where its rows, or some of them, were read, and what
-    /// numbers that became times counted.
+    /// Tells which words stood for missing values where its rows, or some of them, were read, and
+    /// what numbers that became times counted.
     pub(crate) fn read_with(&mut self, na: &[String], epochs: &BTreeMap<String, u32>) {
         let words = self.na.get_or_insert_default();
         words.extend(na.iter().cloned());

@@ -39,8 +39,8 @@ pub struct RecordLayout {
 }
 
 impl RecordLayout {
-    /// Looks for these columns, where `na` stand for missing values. Those that `is_asked_for` names a record may not lack, even if they
-    /// were missing in training.
+    /// Looks for these columns, where `na` stand for missing values. Those that `is_asked_for`
+    /// names a record may not lack, even if they were missing in training.
     pub fn new(
         inputs: &[RequiredColumn],
         na: &[&str],

@@ -228,7 +228,8 @@ impl TensorCells {
         }
     }
 
-    /// Returns them as the column of a model that stands at a place; what is wrong with single rows is put into `errors`.
+    /// Returns them as the column of a model that stands at a place; what is wrong with single rows
+    /// is put into `errors`.
     pub fn column(
         &self,
         layout: &RecordLayout,
