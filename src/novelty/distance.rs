@@ -3,7 +3,8 @@
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use crate::stats::nearest::{LaidOutRows, NearestFound, NearestRows};
+use crate::stats::nearest::{LaidOutRows, NearestRows};
+use crate::stats::nearest_found::NearestFound;
 
 /// Training rows, and how many of them are looked at.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::prep::knn_bounds::DistanceBounds;
-use crate::stats::nearest::NearestFound;
+use crate::stats::nearest_found::NearestFound;
 
 /// Donors whose distances are summed at a time: their sums stay in the nearest cache.
 const BLOCK: usize = 1024;

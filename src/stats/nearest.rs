@@ -3,7 +3,8 @@
 //! How: rows are dealt into boxes, by halving the widest side at the median again and again, and
 //! sixteen boxes stand in one larger. Who asks measures sixteen boxes, or the rows of one, with the
 //! same instructions: cells of a feature stand together. It looks into the nearest box first, and
-//! leaves out a box that is farther than the farthest of those found.
+//! leaves out a box that is farther than the farthest of those found. Where the first that ask have
+//! to look into many boxes, the others are compared with every row.
 //!
 //! The invariant: what is found is what comparing with every row would find, to the bit. Squares
 //! are summed in the order of the features for rows and boxes alike, and no cell of a box is nearer
@@ -11,8 +12,11 @@
 
 use std::sync::OnceLock;
 
-use ndarray::{ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
+
+use crate::stats::compared::ComparedRows;
+use crate::stats::nearest_found::NearestFound;
 
 /// Rows or boxes whose distances are summed side by side.
 const ABREAST: usize = 16;
@@ -20,53 +24,18 @@ const ABREAST: usize = 16;
 /// Rows that one thread asks about at a time.
 const TOGETHER: usize = 64;
 
+/// So many are asked first.
+const FIRST: usize = 16;
+
+/// Looking into the boxes of so many rows takes about as long as comparing with all of `MANY` times
+/// as many.
+const MANY: usize = 8;
+
 /// How often the rows of a box are halved before they stand in boxes of their own.
 const HALVINGS: u32 = ABREAST.ilog2();
 
 /// Features after which it is asked whether all are too far already.
 const AT_ONCE: usize = 8;
-
-/// The nearest so far, the farthest last; of equally far ones the earlier is nearer.
-pub struct NearestFound {
-    most: usize,
-    found: Vec<(f64, usize)>,
-}
-
-impl NearestFound {
-    /// Begins to look for so many.
-    pub fn new(most: usize) -> Self {
-        Self {
-            most,
-            found: Vec::with_capacity(most + 1),
-        }
-    }
-
-    /// Returns the squared distance beyond which a row is of no use.
-    pub fn limit(&self) -> f64 {
-        match self.found.last() {
-            Some((farthest, _)) if self.found.len() == self.most => *farthest,
-            _ => f64::INFINITY,
-        }
-    }
-
-    /// Takes a row in, if it is near enough.
-    pub fn add(&mut self, square: f64, row: usize) {
-        let is_before = |other: &(f64, usize)| (other.0, other.1) < (square, row);
-        let place = self.found.partition_point(is_before);
-        if place == self.most {
-            return;
-        }
-        if self.found.len() == self.most {
-            self.found.pop();
-        }
-        self.found.insert(place, (square, row));
-    }
-
-    /// Returns squared distances and rows, the nearest first.
-    pub fn found(&self) -> &[(f64, usize)] {
-        &self.found
-    }
-}
 
 /// Rows, laid out to be asked which of them are nearest.
 #[derive(Clone, Debug)]
@@ -80,6 +49,8 @@ pub struct NearestRows {
     rows: Vec<u32>,
     /// Their cells: so many rows abreast, feature by feature.
     cells: Vec<[f64; ABREAST]>,
+    /// The rows as they are compared with, once they were.
+    compared: OnceLock<ComparedRows>,
 }
 
 /// Rows as they are asked, made of them when that is first needed.
@@ -119,6 +90,7 @@ impl NearestRows {
             sides: Vec::new(),
             rows: Vec::new(),
             cells: Vec::new(),
+            compared: OnceLock::new(),
         };
         let x = x.as_standard_layout();
         let mut rows: Vec<u32> = (0..x.nrows() as u32).collect();
@@ -181,7 +153,13 @@ impl NearestRows {
     /// Returns the nearest rows of a row with as many features: squared distances and places, the
     /// nearest first, of equally far ones the earlier.
     pub fn nearest(&self, row: &[f64], most: usize) -> NearestFound {
+        self.look(row, most).0
+    }
+
+    /// Looks for the nearest rows; returns as well into the boxes of how many it looked.
+    fn look(&self, row: &[f64], most: usize) -> (NearestFound, usize) {
         assert_eq!(row.len(), self.width, "as many features");
+        let mut looked = 0;
         let mut nearest = NearestFound::new(most);
         // Boxes to be looked into, each with how far it is at least; the nearest of them last.
         let mut open = vec![(self.boxes.len() as u32 - 1, 0.0)];
@@ -204,11 +182,12 @@ impl NearestRows {
                     are_equal,
                 } => {
                     let rows = &self.rows[*from..*to];
+                    looked += rows.len();
                     self.measure(row, rows, *cells, *are_equal, &mut nearest);
                 }
             }
         }
-        nearest
+        (nearest, looked)
     }
 
     /// Tells of each row the nearest so many, in the order of the rows; several threads ask.
@@ -220,12 +199,60 @@ impl NearestRows {
     ) -> Vec<T> {
         let one = |row: ArrayView1<'_, f64>| {
             let row = row.to_vec();
-            told(&row, self.nearest(&row, most))
+            let (found, looked) = self.look(&row, most);
+            (told(&row, found), looked)
         };
-        let parts: Vec<_> = x.axis_chunks_iter(Axis(0), TOGETHER).collect();
+        let (first, rest) = x.split_at(Axis(0), x.nrows().min(FIRST));
+        let (mut answers, looked): (Vec<T>, Vec<usize>) = first.axis_iter(Axis(0)).map(one).unzip();
+        let looked: usize = looked.iter().sum();
+        let parts: Vec<_> = rest.axis_chunks_iter(Axis(0), TOGETHER).collect();
         let parts = parts.into_par_iter();
-        let told = parts.flat_map_iter(|part| part.axis_iter(Axis(0)).map(one).collect::<Vec<_>>());
-        told.collect()
+        if looked * MANY < first.nrows() * self.rows.len() {
+            let each = |part: ArrayView2<'_, f64>| {
+                let each = part.axis_iter(Axis(0)).map(|row| one(row).0);
+                each.collect::<Vec<T>>()
+            };
+            answers.par_extend(parts.flat_map_iter(each));
+        } else {
+            let compared = self
+                .compared
+                .get_or_init(|| ComparedRows::new(self.plain()));
+            let each = |part: ArrayView2<'_, f64>| {
+                let found = compared.nearest(part, most).into_iter();
+                let rows = part.axis_iter(Axis(0));
+                let each = rows
+                    .zip(found)
+                    .map(|(row, found)| told(&row.to_vec(), found));
+                each.collect::<Vec<T>>()
+            };
+            answers.par_extend(parts.flat_map_iter(each));
+        }
+        answers
+    }
+
+    /// The rows in their order.
+    fn plain(&self) -> Array2<f64> {
+        let mut plain = Array2::zeros((self.rows.len(), self.width));
+        for filled in &self.boxes {
+            let RowBox::Rows {
+                from,
+                to,
+                cells,
+                are_equal,
+            } = filled
+            else {
+                continue;
+            };
+            for (at, row) in self.rows[*from..*to].iter().enumerate() {
+                let at = if *are_equal { 0 } else { at };
+                let own = self.cells[*cells..*cells + self.width].iter();
+                let mut into = plain.row_mut(*row as usize);
+                into.iter_mut()
+                    .zip(own)
+                    .for_each(|(into, cells)| *into = cells[at]);
+            }
+        }
+        plain
     }
 
     /// Returns how far boxes are at least: the squared distances to their nearest corners or sides.
@@ -333,7 +360,6 @@ fn widest(sides: &Sides) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array2;
     use proptest::prelude::*;
 
     proptest! {
@@ -356,6 +382,14 @@ mod tests {
                 }
                 let found = laid_out.nearest(&row.to_vec(), most);
                 prop_assert_eq!(found.found(), all.found());
+            }
+            // All at once they may be compared with every row.
+            let each = laid_out.each(x.view(), most, |row, found| (row.to_vec(), found));
+            prop_assert_eq!(each.len(), rows);
+            for (row, (asked, found)) in x.rows().into_iter().zip(each) {
+                prop_assert_eq!(row.to_vec(), asked.clone());
+                let one = laid_out.nearest(&asked, most);
+                prop_assert_eq!(found.found(), one.found());
             }
         }
     }
