@@ -10,7 +10,8 @@ use crate::model::output::ModelOutput;
 use crate::model::score_combiner::ScoreCombiner;
 use crate::model::scores::Scores;
 use crate::model::{bayes, linear, neighbours, novelty_model, one_vs_rest, softmax_linear, svm};
-use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::bin_code::BinCode;
+use crate::trees::bins::BinnedRows;
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
 

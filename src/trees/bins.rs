@@ -11,58 +11,11 @@
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-/// The number of a bin.
-pub trait BinCode: Copy + Ord + Send + Sync + 'static {
-    /// The most bins of present values.
-    const MOST: usize;
+use crate::trees::bin_code::BinCode;
+use crate::trees::packs::{COLUMNS, FeaturePack, PackedCode};
 
-    /// Returns the code of a bin, which may be the one after the last.
-    fn of(bin: u16) -> Self;
-
-    /// Returns the bin.
-    fn bin(self) -> u16;
-
-    /// Packs features whose bins are of this kind, if that is done.
-    fn packed(codes: &[Vec<Self>]) -> Vec<FeaturePack>;
-}
-
-impl BinCode for u8 {
-    const MOST: usize = 255;
-
-    fn of(bin: u16) -> Self {
-        bin as Self
-    }
-
-    fn bin(self) -> u16 {
-        u16::from(self)
-    }
-
-    fn packed(codes: &[Vec<Self>]) -> Vec<FeaturePack> {
-        packed(codes)
-    }
-}
-
-impl BinCode for u16 {
-    const MOST: usize = 1023;
-
-    fn of(bin: u16) -> Self {
-        bin
-    }
-
-    fn bin(self) -> u16 {
-        self
-    }
-
-    fn packed(_: &[Vec<Self>]) -> Vec<FeaturePack> {
-        Vec::new()
-    }
-}
-
-/// The most joint bins of a pack.
-const JOINT: usize = 256;
-
-/// How many packs are open for one more feature at a time.
-const OPEN: usize = 8;
+/// So many rows are digested at a time.
+const PART: usize = 1 << 14;
 
 /// How a feature is cut: the bin of a value is the number of cuts below it; what is missing has a
 /// bin after the last.
@@ -181,47 +134,6 @@ fn between(low: f64, high: f64) -> f64 {
     }
 }
 
-/// Several features in one byte: as many joint bins as there are combinations in the data. A
-/// histogram of the pack is one of each of its features.
-#[derive(Clone, Debug)]
-pub struct FeaturePack {
-    /// The features.
-    pub features: Vec<usize>,
-    /// How many joint bins there are.
-    pub joint: usize,
-    /// Of every group its joint bin.
-    pub codes: Vec<u8>,
-    /// Of every feature, by joint bin, its own bin.
-    bins: Vec<Vec<u8>>,
-    /// Of every feature, how its histogram comes from that of the pack.
-    pub shares: Vec<PackShare>,
-}
-
-/// How the histogram of a feature comes from that of its pack: most joint bins are of one bin of
-/// the feature, which holds what the others leave.
-#[derive(Clone, Debug, Default)]
-pub struct PackShare {
-    /// That bin.
-    pub usual: u8,
-    /// The joint bins of its other bins, each with that.
-    pub others: Vec<(u8, u8)>,
-}
-
-impl PackShare {
-    fn of(own: &[u8]) -> Self {
-        let mut counts = [0_usize; JOINT];
-        own.iter().for_each(|bin| counts[usize::from(*bin)] += 1);
-        let usual = (0..=u8::MAX)
-            .max_by_key(|bin| (counts[usize::from(*bin)], std::cmp::Reverse(*bin)))
-            .unwrap_or(0);
-        let others = (0..=u8::MAX)
-            .zip(own.iter().copied())
-            .filter(|(_, bin)| *bin != usual)
-            .collect();
-        Self { usual, others }
-    }
-}
-
 /// Binned rows.
 #[derive(Clone, Debug)]
 pub struct BinnedRows<C> {
@@ -233,14 +145,18 @@ pub struct BinnedRows<C> {
     pub group: Vec<u32>,
     /// How many groups there are.
     pub groups: usize,
-    /// All features, packed; none where bins are not.
-    pub packs: Vec<FeaturePack>,
+    /// Features, packed: all that have bins of one byte, of finer ones those of few bins.
+    pub packs: Vec<FeaturePack<C>>,
+    /// The columns of the packs: tiles of up to 64, each group by group.
+    pub tiles: Vec<Vec<[C; COLUMNS]>>,
+    /// Of every feature its pack, and its place there.
+    pub places: Vec<Option<(usize, usize)>>,
     /// Of every feature whether its values are the numbers of categories, each with a bin of its
     /// own; empty where none is.
     categories: Vec<bool>,
 }
 
-impl<C: BinCode> BinnedRows<C> {
+impl<C: PackedCode> BinnedRows<C> {
     /// Bins rows of features; NaN is missing. Those that are marked hold the numbers of categories;
     /// no mark at all: none does.
     pub fn new(x: ArrayView2<'_, f64>, categories: &[bool]) -> Self {
@@ -265,17 +181,28 @@ impl<C: BinCode> BinnedRows<C> {
             .par_iter()
             .map(|codes| firsts.iter().map(|row| codes[*row as usize]).collect())
             .collect();
-        let packs = C::packed(&codes);
+        let counts: Vec<usize> = cuts.iter().map(BinCuts::bins).collect();
+        let (packs, tiles) = C::packed(&codes, &counts);
+        let mut places = vec![None; cuts.len()];
+        for (at, pack) in packs.iter().enumerate() {
+            for (place, feature) in pack.features.iter().enumerate() {
+                places[*feature] = Some((at, place));
+            }
+        }
         Self {
             cuts,
             codes,
             group,
             groups: firsts.len(),
             packs,
+            tiles,
+            places,
             categories: categories.to_vec(),
         }
     }
+}
 
+impl<C> BinnedRows<C> {
     /// Returns the number of features.
     pub fn features(&self) -> usize {
         self.cuts.len()
@@ -305,17 +232,22 @@ fn turned(x: ArrayView2<'_, f64>) -> Array2<f64> {
 /// in the order of a digest of their codes.
 fn grouped<C: BinCode>(codes: &[Vec<C>], rows: usize) -> (Vec<u32>, Vec<u32>) {
     let mut keys = vec![0_u64; rows];
-    for column in codes {
-        for (key, code) in keys.iter_mut().zip(column) {
-            // The multiplier of Knuth's generator MMIX; what it mixes upwards is turned down again.
-            *key = (key.rotate_left(23) ^ u64::from(code.bin()))
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-        }
-    }
+    keys.par_chunks_mut(PART)
+        .enumerate()
+        .for_each(|(part, keys)| {
+            for column in codes {
+                for (key, code) in keys.iter_mut().zip(&column[part * PART..]) {
+                    // The multiplier of Knuth's generator MMIX; what it mixes upwards is turned down
+                    // again.
+                    *key = (key.rotate_left(23) ^ u64::from(code.bin()))
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
+                }
+            }
+        });
     let cells = |row: u32| codes.iter().map(move |column| column[row as usize]);
     let mut order: Vec<(u64, u32)> = keys.into_iter().zip(0..).collect();
-    order.sort_unstable();
+    order.par_sort_unstable();
     // Different rows with the same key are rare: they are told apart by their codes.
     for same in order.chunk_by_mut(|a, b| a.0 == b.0) {
         same.sort_by(|a, b| cells(a.1).cmp(cells(b.1)));
@@ -332,88 +264,6 @@ fn grouped<C: BinCode>(codes: &[Vec<C>], rows: usize) -> (Vec<u32>, Vec<u32>) {
         group[row as usize] = firsts.len() as u32 - 1;
     }
     (group, firsts)
-}
-
-/// Packs features, each into the first open pack with room for it.
-fn packed(codes: &[Vec<u8>]) -> Vec<FeaturePack> {
-    let (mut full, mut open): (Vec<FeaturePack>, Vec<FeaturePack>) = (Vec::new(), Vec::new());
-    let mut table = vec![NONE; JOINT * JOINT];
-    for (feature, mine) in codes.iter().enumerate() {
-        let place = open
-            .iter_mut()
-            .find_map(|pack| joined(pack, mine, &mut table).map(|joint| (pack, joint)));
-        match place {
-            Some((pack, (codes, sources))) => {
-                let of = |own: &Vec<u8>| {
-                    sources
-                        .iter()
-                        .map(|(joint, _)| own[usize::from(*joint)])
-                        .collect()
-                };
-                pack.bins = pack.bins.iter().map(of).collect();
-                pack.bins
-                    .push(sources.iter().map(|(_, bin)| *bin).collect());
-                pack.features.push(feature);
-                pack.joint = sources.len();
-                pack.codes = codes;
-            }
-            None => {
-                let bins = vec![(0..=u8::MAX).collect()];
-                open.push(FeaturePack {
-                    features: vec![feature],
-                    joint: JOINT,
-                    codes: mine.clone(),
-                    bins,
-                    shares: Vec::new(),
-                });
-                if open.len() > OPEN {
-                    full.push(open.remove(0));
-                }
-            }
-        }
-    }
-    full.append(&mut open);
-    for pack in full.iter_mut().filter(|pack| pack.features.len() > 1) {
-        pack.shares = pack.bins.iter().map(|own| PackShare::of(own)).collect();
-    }
-    full
-}
-
-type JointBins = (Vec<u8>, Vec<(u8, u8)>);
-
-/// No joint bin.
-const NONE: u16 = u16::MAX;
-
-/// Joins a feature to a pack: the joint bin of every group, and what each is made of. `None` if
-/// there are too many. The table is left as it was.
-fn joined(pack: &FeaturePack, mine: &[u8], table: &mut [u16]) -> Option<JointBins> {
-    let mut sources = Vec::new();
-    let codes = join(pack, mine, table, &mut sources);
-    for (own, other) in &sources {
-        table[usize::from(*own) * JOINT + usize::from(*other)] = NONE;
-    }
-    codes.map(|codes| (codes, sources))
-}
-
-fn join(
-    pack: &FeaturePack,
-    mine: &[u8],
-    table: &mut [u16],
-    sources: &mut Vec<(u8, u8)>,
-) -> Option<Vec<u8>> {
-    let mut codes = Vec::with_capacity(mine.len());
-    for pair in pack.codes.iter().copied().zip(mine.iter().copied()) {
-        let place = &mut table[usize::from(pair.0) * JOINT + usize::from(pair.1)];
-        if *place == NONE {
-            if sources.len() == JOINT {
-                return None;
-            }
-            *place = sources.len() as u16;
-            sources.push(pair);
-        }
-        codes.push(*place as u8);
-    }
-    Some(codes)
 }
 
 #[cfg(test)]
@@ -452,38 +302,5 @@ mod tests {
             BinCuts::of(array![-f64::MAX, f64::MAX].view(), 255).threshold(0),
             0.0
         );
-    }
-
-    #[test]
-    fn packs_hold_every_feature_as_it_is() {
-        let x = ndarray::Array2::from_shape_fn((500, 9), |(row, column)| {
-            ((row * 31 + column * 7) % (2 + column)) as f64
-        });
-        let bins = BinnedRows::<u8>::new(x.view(), &[]);
-        let mut seen = 0;
-        for pack in &bins.packs {
-            for (feature, own) in pack.features.iter().zip(&pack.bins) {
-                let codes: Vec<u8> = pack
-                    .codes
-                    .iter()
-                    .map(|joint| own[usize::from(*joint)])
-                    .collect();
-                assert_eq!(codes, bins.codes[*feature]);
-                seen += 1;
-            }
-        }
-        assert!(
-            seen == 9 && bins.packs.len() < 9,
-            "{} packs",
-            bins.packs.len()
-        );
-        for (row, group) in bins.group.iter().enumerate() {
-            for (column, codes) in bins.codes.iter().enumerate() {
-                assert_eq!(
-                    codes[*group as usize].bin(),
-                    bins.cuts[column].bin(x[[row, column]])
-                );
-            }
-        }
     }
 }

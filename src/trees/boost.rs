@@ -2,14 +2,17 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
 
 use crate::stats::draws::{below, settle};
 use crate::stats::logistic::{self, logistic};
+use crate::trees::bin_sums::WeightedGroup;
 use crate::trees::bins::BinnedRows;
 use crate::trees::ensemble::{LaidOutTrees, LinkFunction, TreeEnsemble};
 use crate::trees::forest::GroupCounts;
 use crate::trees::held_out::{HeldOut, Patience};
-use crate::trees::leafwise::{GrowingRoom, HistogramLayout, WeightedGroup, grow};
+use crate::trees::histograms::HistogramLayout;
+use crate::trees::leafwise::{GrowingRoom, grow};
 use crate::trees::splits::TreeRules;
 use crate::trees::stop::TreeGrowth;
 use crate::trees::tree::DecisionTree;
@@ -31,6 +34,9 @@ pub struct BoostingSettings {
     /// How trees grow.
     pub rules: TreeRules,
 }
+
+/// So many groups at least are one share of a thread.
+const SHARED: usize = 1 << 12;
 
 /// Of so many groups one is held out.
 pub(crate) const HELD: usize = 10;
@@ -54,11 +60,13 @@ pub fn boost(
     let present = counts.present();
     // Groups stand in the order of a digest: every tenth is as good as drawn.
     let holds_out = boosting.patience > 0 && apart.is_none();
-    let is_held = |place: usize| holds_out && place % HELD == HELD - 1;
-    let held: Vec<u32> = (0..present.len())
-        .filter(|place| is_held(*place))
-        .map(|place| present[place])
-        .collect();
+    let mut held = Vec::new();
+    if holds_out {
+        held.extend(present.iter().skip(HELD - 1).step_by(HELD));
+    }
+    let mut is_held = vec![false; bins.groups];
+    held.iter()
+        .for_each(|group: &u32| is_held[*group as usize] = true);
     let apart = apart.filter(|_| boosting.patience > 0);
     let mut raw_apart = vec![base; apart.map_or(0, |apart| apart.rows.len())];
     let mut patience = Patience::new(boosting.patience);
@@ -66,7 +74,7 @@ pub fn boost(
     let mut room = GrowingRoom::default();
     let all: Vec<usize> = (0..bins.features()).collect();
     let mut trees: Vec<DecisionTree> = Vec::with_capacity(boosting.rounds);
-    let mut entries: Vec<WeightedGroup> = Vec::with_capacity(present.len());
+    let mut groups: Vec<WeightedGroup> = Vec::new();
     for round in 0..boosting.rounds {
         if growth.is_stopped() {
             break;
@@ -79,36 +87,34 @@ pub fn boost(
             true => chosen(&all, boosting.colsample, &mut random),
             false => all.clone(),
         };
-        entries.clear();
-        for (place, &group) in present.iter().enumerate() {
-            let at = group as usize;
-            let rows = drawn.as_ref().map_or(counts.rows[at], |drawn| drawn[at]);
-            if !is_held(place) && rows != [0, 0] {
-                entries.push(pulled(counts, group, rows, raw[at]));
-            }
-        }
+        // The rows of a group that the tree is grown from.
+        let rows = |group: usize| match &drawn {
+            _ if is_held[group] => [0, 0],
+            Some(drawn) => drawn[group],
+            None => counts.rows[group],
+        };
+        let pulled = |(group, raw): (usize, &f64)| pulled(counts, group as u32, rows(group), *raw);
+        (raw.par_iter().with_min_len(SHARED).enumerate().map(pulled)).collect_into_vec(&mut groups);
         let (mut tree, values) = grow(
             bins,
             &layout,
             &features,
-            &mut entries,
+            &groups,
             &boosting.rules,
             &mut room,
         );
         tree.nodes
             .iter_mut()
             .for_each(|node| node.value *= boosting.learning_rate);
-        for (place, &group) in present.iter().enumerate() {
-            let at = group as usize;
-            // Groups without a drawn row were not there when the tree grew.
-            let was_there =
-                !is_held(place) && drawn.as_ref().is_none_or(|drawn| drawn[at] != [0, 0]);
-            raw[at] += if was_there {
-                values[at] * boosting.learning_rate
-            } else {
-                tree.of_group(bins, at)
-            };
-        }
+        raw.par_iter_mut()
+            .with_min_len(SHARED)
+            .enumerate()
+            .for_each(|(group, raw)| {
+                *raw += match groups[group].n {
+                    0 => tree.of_group(bins, group),
+                    _ => values[group] * boosting.learning_rate,
+                };
+            });
         let loss = match apart {
             Some(apart) => Some(loss_apart(apart, &tree, &mut raw_apart)),
             None => (!held.is_empty()).then(|| held_out_loss(&held, &weights, &raw)),
@@ -131,8 +137,7 @@ fn pulled(counts: &GroupCounts, group: u32, rows: [u32; 2], raw: f64) -> Weighte
     let [zero, one] = counts.weigh(group, rows);
     let p = logistic(raw);
     WeightedGroup {
-        group,
-        n: (rows[0] + rows[1]) as f32,
+        n: rows[0] + rows[1],
         g: one - (zero + one) * p,
         h: (zero + one) * p * (1.0 - p),
     }
@@ -217,17 +222,13 @@ pub fn adaboost(
             break;
         }
         let whole: f64 = weights.iter().flatten().sum();
-        let entry = |group: &u32| {
-            let ([zero, one], rows) = (weights[*group as usize], counts.rows[*group as usize]);
-            WeightedGroup {
-                group: *group,
-                n: (rows[0] + rows[1]) as f32,
-                g: one / whole,
-                h: (zero + one) / whole,
-            }
+        let group = |([zero, one], rows): (&[f64; 2], &[u32; 2])| WeightedGroup {
+            n: rows[0] + rows[1],
+            g: one / whole,
+            h: (zero + one) / whole,
         };
-        let mut entries: Vec<WeightedGroup> = present.iter().map(entry).collect();
-        let (mut tree, values) = grow(bins, &layout, &all, &mut entries, rules, &mut room);
+        let groups: Vec<WeightedGroup> = weights.iter().zip(&counts.rows).map(group).collect();
+        let (mut tree, values) = grow(bins, &layout, &all, &groups, rules, &mut room);
         let is_one = |group: u32| values[group as usize] > 0.5;
         // Of every group the class that the tree is wrong about.
         let wrong: f64 = present

@@ -7,13 +7,15 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use crate::stats::softmax::{self, softmax};
+use crate::trees::bin_sums::WeightedGroup;
 use crate::trees::bins::BinnedRows;
 use crate::trees::boost::{BoostingSettings, HELD, chosen};
 use crate::trees::class_ensemble::{ClassEnsemble, ClassLink};
 use crate::trees::class_members::{ClassMember, ClassMembers};
 use crate::trees::grow_classes::ClassGrower;
 use crate::trees::held_out::{HeldOut, Patience};
-use crate::trees::leafwise::{GrowingRoom, HistogramLayout, WeightedGroup, grow};
+use crate::trees::histograms::HistogramLayout;
+use crate::trees::leafwise::{GrowingRoom, grow};
 use crate::trees::splits::TreeRules;
 use crate::trees::stop::TreeGrowth;
 use crate::trees::tree::DecisionTree;
@@ -40,31 +42,30 @@ impl RawScores<'_> {
         self.raw[group as usize * self.told.len() + column] += value;
     }
 
-    /// The groups of members, each with its rows and how the loss pulls at its raw score of each
+    /// All groups, each with its rows among members and how the loss pulls at its raw score of each
     /// class: a list for each class. Hessians are those of LightGBM, larger than the exact ones by
     /// K / (K − 1).
     fn pulled(&self, members: &[ClassMember]) -> Vec<Vec<WeightedGroup>> {
         let classes = self.told.len();
         let larger = classes as f64 / (classes.max(2) - 1) as f64;
         let column: Vec<usize> = columns(self.told);
-        let mut pulled: Vec<Vec<WeightedGroup>> = vec![Vec::new(); classes];
+        let mut pulled = vec![vec![WeightedGroup::default(); self.bins.groups]; classes];
         for same in members.chunk_by(|a, b| a.group == b.group) {
             let group = same[0].group;
             let mut p = self.of(group).to_vec();
             softmax(&mut p);
             let rows: u32 = same.iter().map(|member| member.n).sum();
             let weight: f64 = same.iter().map(|member| member.weight).sum();
-            for (entries, p) in pulled.iter_mut().zip(p) {
-                entries.push(WeightedGroup {
-                    group,
-                    n: rows as f32,
+            let at = group as usize;
+            for (groups, p) in pulled.iter_mut().zip(p) {
+                groups[at] = WeightedGroup {
+                    n: rows,
                     g: -weight * p,
                     h: larger * weight * p * (1.0 - p),
-                });
+                };
             }
             for member in same {
-                let mine = &mut pulled[column[usize::from(member.class)]];
-                mine.last_mut().expect("it was just added").g += member.weight;
+                pulled[column[usize::from(member.class)]][at].g += member.weight;
             }
         }
         pulled
@@ -182,12 +183,12 @@ pub fn boost_classes(
             there[member.group as usize] = true;
         }
         let pulled = scores.pulled(&drawn);
-        let one = |(mut entries, features): (Vec<WeightedGroup>, Vec<usize>)| -> GrownTree {
+        let one = |(groups, features): (Vec<WeightedGroup>, Vec<usize>)| -> GrownTree {
             let (mut tree, mut values) = grow(
                 bins,
                 &layout,
                 &features,
-                &mut entries,
+                &groups,
                 &boosting.rules,
                 &mut GrowingRoom::default(),
             );

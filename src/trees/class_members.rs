@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::{WeightedUrn, below};
-use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::bin_code::BinCode;
+use crate::trees::bins::BinnedRows;
 
 /// Rows of one group and one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

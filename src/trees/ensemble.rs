@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::logistic::logistic;
-use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::bin_code::BinCode;
+use crate::trees::bins::BinnedRows;
 use crate::trees::compact::CompactTrees;
 use crate::trees::tree::{DEEPEST, DecisionTree, SplitNode};
 

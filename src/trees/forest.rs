@@ -5,7 +5,8 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use crate::stats::draws::{WeightedUrn, below};
-use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::bin_code::BinCode;
+use crate::trees::bins::BinnedRows;
 use crate::trees::class_ensemble::{ClassEnsemble, ClassLink};
 use crate::trees::class_members::ClassMembers;
 use crate::trees::ensemble::{LaidOutTrees, LinkFunction, TreeEnsemble};

@@ -7,7 +7,8 @@
 use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::{below, settle};
-use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::bin_code::BinCode;
+use crate::trees::bins::BinnedRows;
 use crate::trees::categories::{FilledSet, sets};
 use crate::trees::class_members::ClassMember;
 use crate::trees::splits::{LeftSide, NodeSplit, NodeSums, SplitCriterion, TreeRules};

@@ -1,99 +1,47 @@
 //! A tree grown best leaf first, with histograms of all features at every leaf: for boosting.
 //!
-//! How: a leaf is a range of the entries, which are put in order as leaves are split, and has a
+//! How: a leaf is a range of the groups, which are put in order as leaves are split, and has a
 //! histogram: of every bin of every feature, the sums of its rows' gradients, hessians and counts.
 //! The best split of a leaf is found from its histogram alone. Of the two sides of a split only the
 //! smaller is counted; the larger one is the whole less the smaller (Ke et al., 2017). Leaves whose
 //! histogram does not fit into the room for them are counted again when they are split.
 //!
-//! The invariant: the ranges of open and done leaves together are all entries, each once, and the
-//! order in which sums are added depends on the entries alone, so that any number of threads grows
-//! the same tree.
+//! The invariant: the ranges of open and done leaves together are all groups, each once. Sums are
+//! whole numbers, so that any number of threads grows the same tree.
 
 use rayon::prelude::*;
 
-use crate::trees::bins::{BinCuts, BinnedRows};
+use crate::trees::bin_sums::{BinSums, SumScale, WeightedGroup};
+use crate::trees::bins::BinnedRows;
 use crate::trees::category_splits::scan_categories;
 use crate::trees::cut_gains::CutGains;
+use crate::trees::histograms::{HistogramLayout, HistogramShard, HistogramSource, LeafRows};
 use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
 use crate::trees::tree::{DecisionTree, SplitNode};
 
-/// With fewer additions the work is not shared out.
-const SHARED: usize = 1 << 17;
-
-/// With fewer cells of histograms a leaf is not looked at by several threads.
-const SCANNED: usize = 1 << 14;
-
-/// Features whose histograms are filled in one pass over the rows: theirs fit into the nearest
-/// cache together.
-const TOGETHER: usize = 4;
+/// Of less work, in additions and bins, no thread but this one does any.
+const SHARED: usize = 1 << 15;
 
 /// Histograms of open leaves take this many bytes at most; those of more leaves are counted again
 /// when they are needed.
 const ROOM: usize = 512 << 20;
 
-/// A group of rows that a tree is grown from.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WeightedGroup {
-    /// Their group.
-    pub group: u32,
-    /// How many rows.
-    pub n: f32,
-    /// Their negative gradients; of trees that are not boosted, the weight of class 1.
-    pub g: f64,
-    /// Their hessians; of trees that are not boosted, the weight of both classes.
-    pub h: f64,
-}
-
-impl WeightedGroup {
-    /// Returns the sums of some.
-    pub fn sums(entries: &[Self]) -> NodeSums {
-        let mut sums = NodeSums::default();
-        for entry in entries {
-            sums.add(NodeSums {
-                g: entry.g,
-                h: entry.h,
-                n: f64::from(entry.n),
-            });
-        }
-        sums
-    }
-}
-
-/// Where the bins of the features stand in a histogram of all of them: those of present values,
-/// then the missing.
-pub struct HistogramLayout {
-    offsets: Vec<usize>,
-    cells: usize,
-}
-
-impl HistogramLayout {
-    /// Lays out the bins of features.
-    pub fn new(bins: &BinnedRows<u8>) -> Self {
-        let mut cells = 0;
-        let offset = |cuts: &BinCuts| {
-            let offset = cells;
-            cells += cuts.bins() + 1;
-            offset
-        };
-        let offsets = bins.cuts.iter().map(offset).collect();
-        Self { offsets, cells }
-    }
-
-    fn of(&self, bins: &BinnedRows<u8>, feature: usize) -> std::ops::Range<usize> {
-        self.offsets[feature]..self.offsets[feature] + bins.cuts[feature].bins() + 1
-    }
-}
+/// A histogram: the bins of each shard; none if there is no room for it.
+type LeafHistogram = Vec<Vec<BinSums>>;
 
 /// Room that is used again from tree to tree.
 #[derive(Default)]
 pub struct GrowingRoom {
     /// Histograms that are not needed any more.
-    pool: Vec<Vec<NodeSums>>,
-    spare: Vec<WeightedGroup>,
+    pool: Vec<LeafHistogram>,
+    /// Of every group its sums.
+    sums: Vec<BinSums>,
+    /// The groups, in the order of the leaves.
+    order: Vec<u32>,
+    spare: Vec<u32>,
 }
 
-/// The entries of a leaf: a range of them.
+/// The groups of a leaf: a range of them.
 #[derive(Clone, Copy)]
 struct LeafRange {
     node: usize,
@@ -112,37 +60,21 @@ struct NewLeaf {
 
 /// A leaf that may be split.
 struct OpenLeaf {
-    node: usize,
-    from: usize,
-    to: usize,
-    depth: usize,
-    whole: NodeSums,
-    bounds: LeafBounds,
-    /// Its histogram; empty if there is no room for it.
-    sums: Vec<NodeSums>,
+    new: NewLeaf,
+    sums: LeafHistogram,
     best: NodeSplit,
 }
 
-impl OpenLeaf {
-    fn range(&self) -> LeafRange {
-        LeafRange {
-            node: self.node,
-            from: self.from,
-            to: self.to,
-        }
-    }
-}
-
-/// Grows a tree, and returns it with the value of every group of rows that it was grown from.
+/// Grows a tree from groups of rows, and returns it with the value of each that has rows.
 pub fn grow(
     bins: &BinnedRows<u8>,
     layout: &HistogramLayout,
     features: &[usize],
-    entries: &mut [WeightedGroup],
+    groups: &[WeightedGroup],
     rules: &TreeRules,
     room: &mut GrowingRoom,
 ) -> (DecisionTree, Vec<f64>) {
-    grow_within(ROOM, bins, layout, features, entries, rules, room)
+    grow_within(ROOM, bins, layout, features, groups, rules, room)
 }
 
 fn grow_within(
@@ -150,39 +82,60 @@ fn grow_within(
     bins: &BinnedRows<u8>,
     layout: &HistogramLayout,
     features: &[usize],
-    entries: &mut [WeightedGroup],
+    groups: &[WeightedGroup],
     rules: &TreeRules,
     room: &mut GrowingRoom,
 ) -> (DecisionTree, Vec<f64>) {
+    let scale = SumScale::of(groups);
+    let mut order = std::mem::take(&mut room.order);
+    order.clear();
+    order.extend(
+        (0..)
+            .zip(groups)
+            .filter(|(_, rows)| rows.n > 0)
+            .map(|(group, _)| group),
+    );
+    (groups
+        .par_iter()
+        .with_min_len(SHARED / 8)
+        .map(|group| scale.scaled(group)))
+    .collect_into_vec(&mut room.sums);
+    let mut asked = vec![false; bins.features()];
+    features.iter().for_each(|feature| asked[*feature] = true);
     let mut grower = LeafwiseGrower {
-        bins,
-        layout,
-        features,
+        source: HistogramSource {
+            bins,
+            layout,
+            asked: &asked,
+        },
         rules,
-        most_kept: most / (layout.cells.max(1) * size_of::<NodeSums>()),
+        scale,
+        most_kept: most / (layout.cells().max(1) * size_of::<BinSums>()),
         tree: DecisionTree::root(SplitNode::leaf(0.0, 0.0)),
         leaves: Vec::new(),
         done: Vec::new(),
         count: 1,
         room,
     };
-    grower.plant(entries);
+    grower.plant(&order);
     while let Some(place) = best(&grower.leaves) {
         let leaf = grower.leaves.swap_remove(place);
         if grower.count >= rules.max_leaves {
-            grower.done.push(leaf.range());
+            grower.close(leaf.new.range, leaf.sums);
             continue;
         }
-        grower.split(leaf, entries);
+        grower.split(leaf, &mut order);
     }
-    let mut values = vec![0.0; bins.groups];
-    for leaf in grower.done {
+    let mut values = vec![0.0; groups.len()];
+    for leaf in &grower.done {
         let value = grower.tree.nodes[leaf.node].value;
-        for entry in &entries[leaf.from..leaf.to] {
-            values[entry.group as usize] = value;
+        for group in &order[leaf.from..leaf.to] {
+            values[*group as usize] = value;
         }
     }
-    (grower.tree, values)
+    let tree = grower.tree;
+    room.order = order;
+    (tree, values)
 }
 
 /// The leaf whose split gains most; of equal ones the first that was made.
@@ -191,7 +144,7 @@ fn best(leaves: &[OpenLeaf]) -> Option<usize> {
         a.1.best
             .gain
             .total_cmp(&b.1.best.gain)
-            .then_with(|| b.1.node.cmp(&a.1.node))
+            .then_with(|| b.1.new.range.node.cmp(&a.1.new.range.node))
     };
     leaves
         .iter()
@@ -200,19 +153,40 @@ fn best(leaves: &[OpenLeaf]) -> Option<usize> {
         .map(|(place, _)| place)
 }
 
-/// The histogram of a leaf's one side, given those of the leaf and of the other.
-fn less(mut whole: Vec<NodeSums>, part: &[NodeSums]) -> Vec<NodeSums> {
+/// The better of two splits; of equal ones that of the first feature.
+fn better(a: Option<NodeSplit>, b: Option<NodeSplit>) -> Option<NodeSplit> {
+    let (Some(first), Some(second)) = (a, b) else {
+        return a.or(b);
+    };
+    let by_gain = first.gain.total_cmp(&second.gain);
+    match by_gain.then(second.feature.cmp(&first.feature)) {
+        std::cmp::Ordering::Less => b,
+        _ => a,
+    }
+}
+
+/// Takes one side of a leaf away from its histogram: what is left is the other side's.
+fn take_away(whole: &mut [BinSums], part: &[BinSums]) {
     for (whole, part) in whole.iter_mut().zip(part) {
         *whole = whole.less(*part);
     }
-    whole
 }
 
+/// A shard of the histograms of both sides of a split.
+struct SideShards<'a> {
+    shard: &'a HistogramShard,
+    small: &'a mut [BinSums],
+    /// That of the leaf that was split, if there was room for it, and then of its larger side.
+    large: &'a mut [BinSums],
+}
+
+/// The best splits of both sides of a split.
+type BestOfBoth = [Option<NodeSplit>; 2];
+
 struct LeafwiseGrower<'a> {
-    bins: &'a BinnedRows<u8>,
-    layout: &'a HistogramLayout,
-    features: &'a [usize],
+    source: HistogramSource<'a>,
     rules: &'a TreeRules,
+    scale: SumScale,
     /// How many histograms of open leaves there is room for.
     most_kept: usize,
     tree: DecisionTree,
@@ -226,45 +200,50 @@ struct LeafwiseGrower<'a> {
 
 impl LeafwiseGrower<'_> {
     /// Makes the root.
-    fn plant(&mut self, entries: &[WeightedGroup]) {
-        let whole = WeightedGroup::sums(entries);
+    fn plant(&mut self, order: &[u32]) {
+        let sum = |mut sum: BinSums, sums: &BinSums| {
+            sum.add(*sums);
+            sum
+        };
+        let parts = self
+            .room
+            .sums
+            .par_iter()
+            .with_min_len(SHARED / 8)
+            .fold(BinSums::default, sum);
+        let whole = parts.reduce(BinSums::default, |a, b| sum(a, &b));
+        let whole = self.scale.sums(whole);
         let value = self.rules.value(whole, LeafBounds::NONE);
         self.tree.nodes[0] = SplitNode::leaf(value, whole.h);
         let root = NewLeaf {
             range: LeafRange {
                 node: 0,
                 from: 0,
-                to: entries.len(),
+                to: order.len(),
             },
             depth: 0,
             whole,
             bounds: LeafBounds::NONE,
         };
-        if self.rules.max_leaves > 1 && self.rules.max_depth > 0 && self.has_rows(&root) {
-            let sums = self.histogram(entries, whole);
-            match self.leaf(root, sums) {
-                Ok(leaf) => return self.leaves.push(leaf),
-                Err(sums) => self.room.pool.push(sums),
+        match self.can_split(&root) {
+            true => {
+                let (sums, best) = self.look_at_root(&root, order);
+                self.add(root, sums, best);
             }
+            false => self.done.push(root.range),
         }
-        self.done.push(root.range);
-    }
-
-    /// Whether a leaf has rows for two.
-    fn has_rows(&self, leaf: &NewLeaf) -> bool {
-        leaf.whole.n >= 2.0 * self.rules.min_leaf
     }
 
     fn can_split(&self, leaf: &NewLeaf) -> bool {
         leaf.depth < self.rules.max_depth
             && self.count < self.rules.max_leaves
-            && self.has_rows(leaf)
+            && leaf.whole.n >= 2.0 * self.rules.min_leaf
     }
 
     /// Splits a leaf; its sides are open if they can be split in turn.
-    fn split(&mut self, mut leaf: OpenLeaf, entries: &mut [WeightedGroup]) {
+    fn split(&mut self, mut leaf: OpenLeaf, order: &mut [u32]) {
         let sums = std::mem::take(&mut leaf.sums);
-        let mut sides = self.part(&leaf, entries);
+        let mut sides = self.part(&leaf, order);
         self.count += 1;
         for side in &sides {
             let h = side.whole.h + leaf.best.l2;
@@ -283,244 +262,184 @@ impl LeafwiseGrower<'_> {
         if length(&sides[0]) > length(&sides[1]) {
             sides.swap(0, 1);
         }
+        let [of_small, of_large] = self.look_at(&sides, sums, order);
         let [small, large] = sides;
-        let of_small = self.count_side(&small, entries);
-        let of_large = if sums.is_empty() {
-            self.count_side(&large, entries)
-        } else {
-            less(sums, &of_small)
-        };
-        self.add(small, of_small);
-        self.add(large, of_large);
+        self.add(small, of_small.0, of_small.1);
+        self.add(large, of_large.0, of_large.1);
     }
 
-    /// Puts the entries of a leaf in order by its split; returns its two sides.
-    fn part(&mut self, leaf: &OpenLeaf, entries: &mut [WeightedGroup]) -> [NewLeaf; 2] {
-        let best = &leaf.best;
-        let codes = &self.bins.codes[best.feature];
-        let missing = self.bins.cuts[best.feature].missing();
+    /// Puts the groups of a leaf in order by its split; returns its two sides.
+    fn part(&mut self, leaf: &OpenLeaf, order: &mut [u32]) -> [NewLeaf; 2] {
+        let (new, best) = (&leaf.new, &leaf.best);
+        let LeafRange { node, from, to } = new.range;
+        let bins = self.source.bins;
+        let codes = &bins.codes[best.feature];
+        let missing = bins.cuts[best.feature].missing();
         let below = self.tree.nodes.len();
-        self.tree.split(leaf.node, self.bins, best, below);
-        let own = &mut entries[leaf.from..leaf.to];
+        self.tree.split(node, bins, best, below);
+        let own = &mut order[from..to];
         let spare = &mut self.room.spare;
-        let left = (self.tree).part(leaf.node, missing, own, spare, |entry| {
-            u16::from(codes[entry.group as usize])
+        let left = (self.tree).part(node, missing, own, spare, |group| {
+            u16::from(codes[*group as usize])
         });
-        let middle = leaf.from + left;
-        let (low, high) = self.rules.bounds(best, leaf.whole, leaf.bounds);
+        let middle = from + left;
+        let (low, high) = self.rules.bounds(best, new.whole, new.bounds);
         let side = |node, from, to, whole, bounds| NewLeaf {
             range: LeafRange { node, from, to },
-            depth: leaf.depth + 1,
+            depth: new.depth + 1,
             whole,
             bounds,
         };
-        let rest = leaf.whole.less(best.left);
+        let rest = new.whole.less(best.left);
         [
-            side(below, leaf.from, middle, best.left, low),
-            side(below + 1, middle, leaf.to, rest, high),
+            side(below, from, middle, best.left, low),
+            side(below + 1, middle, to, rest, high),
         ]
     }
 
-    fn count_side(&mut self, side: &NewLeaf, entries: &[WeightedGroup]) -> Vec<NodeSums> {
-        self.histogram(&entries[side.range.from..side.range.to], side.whole)
+    /// Room for a histogram.
+    fn free(&mut self) -> LeafHistogram {
+        let mut cells = self.room.pool.pop().unwrap_or_default();
+        let shards = &self.source.layout.shards;
+        cells.resize_with(shards.len(), Vec::new);
+        for (cells, shard) in cells.iter_mut().zip(shards) {
+            cells.resize(shard.cells, BinSums::default());
+        }
+        cells
     }
 
-    /// Adds a leaf with its histogram: to those that are open if it can be split.
-    fn add(&mut self, new: NewLeaf, sums: Vec<NodeSums>) {
-        let leaf = match self.can_split(&new) {
-            true => self.leaf(new, sums),
-            false => Err(sums),
+    fn rows<'r>(&'r self, leaf: &NewLeaf, order: &'r [u32]) -> LeafRows<'r> {
+        LeafRows {
+            groups: &order[leaf.range.from..leaf.range.to],
+            sums: &self.room.sums,
+            whole: self.scale.back(leaf.whole),
+        }
+    }
+
+    /// Counts the root, and finds its best split.
+    fn look_at_root(
+        &mut self,
+        root: &NewLeaf,
+        order: &[u32],
+    ) -> (LeafHistogram, Option<NodeSplit>) {
+        let mut cells = self.free();
+        let rows = self.rows(root, order);
+        let shards = self.source.layout.shards.par_iter().zip(&mut cells);
+        let found = shards.map(|(shard, cells)| {
+            self.source.fill(shard, cells, rows);
+            self.best_among(&shard.features, root, cells)
+        });
+        let best = found.reduce(|| None, better);
+        (cells, best)
+    }
+
+    /// Counts the smaller side of a leaf, which has a histogram if there was room for it, and finds
+    /// the best split of both.
+    fn look_at(
+        &mut self,
+        [small, large]: &[NewLeaf; 2],
+        whole: LeafHistogram,
+        order: &[u32],
+    ) -> [(LeafHistogram, Option<NodeSplit>); 2] {
+        let is_kept = !whole.is_empty();
+        let mut of_small = self.free();
+        let mut of_large = match is_kept {
+            true => whole,
+            false => self.free(),
         };
-        match leaf {
-            Ok(mut leaf) => {
-                if self.leaves.len() >= self.most_kept {
-                    self.room.pool.push(std::mem::take(&mut leaf.sums));
-                }
-                self.leaves.push(leaf);
+        let rows = [self.rows(small, order), self.rows(large, order)];
+        let layout = self.source.layout;
+        let shards = layout.shards.iter().zip(&mut of_small).zip(&mut of_large);
+        let mut shards: Vec<SideShards<'_>> = shards
+            .map(|((shard, small), large)| SideShards {
+                shard,
+                small,
+                large,
+            })
+            .collect();
+        let look = |sides: &mut SideShards<'_>| {
+            let shard = sides.shard;
+            self.source.fill(shard, sides.small, rows[0]);
+            match is_kept {
+                true => take_away(sides.large, sides.small),
+                false => self.source.fill(shard, sides.large, rows[1]),
             }
-            Err(sums) => {
-                self.room.pool.push(sums);
-                self.done.push(new.range);
-            }
-        }
-    }
-
-    /// Finds the best split of a leaf; without one its histogram comes back.
-    fn leaf(&self, new: NewLeaf, sums: Vec<NodeSums>) -> Result<OpenLeaf, Vec<NodeSums>> {
-        let NewLeaf {
-            range: LeafRange { node, from, to },
-            depth,
-            whole,
-            bounds,
-        } = new;
-        let here = NodeRows {
-            whole,
-            score: self.rules.score(whole, bounds),
-            bounds,
+            [
+                self.best_among(&shard.features, small, sides.small),
+                self.best_among(&shard.features, large, sides.large),
+            ]
         };
-        let best = self.best_split(&here, &sums);
-        match best {
-            Some(best) => Ok(OpenLeaf {
-                node,
-                from,
-                to,
-                depth,
-                whole,
-                bounds,
-                sums,
-                best,
-            }),
-            None => Err(sums),
-        }
+        let both = |a: BestOfBoth, b: BestOfBoth| [better(a[0], b[0]), better(a[1], b[1])];
+        let work = rows[0].groups.len() * self.source.asked.len() + layout.cells();
+        let best = match work < SHARED {
+            true => shards.iter_mut().map(look).fold([None; 2], both),
+            false => shards.par_iter_mut().map(look).reduce(|| [None; 2], both),
+        };
+        [(of_small, best[0]), (of_large, best[1])]
     }
 
-    /// Finds the best split; of equal ones that of the first feature.
-    fn best_split(&self, here: &NodeRows, sums: &[NodeSums]) -> Option<NodeSplit> {
-        let threads = rayon::current_num_threads();
-        if threads == 1 || self.layout.cells < SCANNED {
-            return self.best_among(self.features, here, sums);
+    /// Adds a leaf with its histogram: to those that are open if it has a best split.
+    fn add(&mut self, new: NewLeaf, mut sums: LeafHistogram, best: Option<NodeSplit>) {
+        let Some(best) = best else {
+            return self.close(new.range, sums);
+        };
+        if self.leaves.len() >= self.most_kept {
+            self.room.pool.push(std::mem::take(&mut sums));
         }
-        // However they are dealt out, it is the best of all, of equal ones the first.
-        let parts = self
-            .features
-            .par_chunks(self.features.len().div_ceil(2 * threads));
-        let found = parts.map(|features| self.best_among(features, here, sums));
-        let found: Vec<Option<NodeSplit>> = found.collect();
-        let better = |a: NodeSplit, b: NodeSplit| if b.gain > a.gain { b } else { a };
-        found.into_iter().flatten().reduce(better)
+        self.leaves.push(OpenLeaf { new, sums, best });
     }
 
+    /// Lets a leaf stay, which needs its histogram no more.
+    fn close(&mut self, leaf: LeafRange, sums: LeafHistogram) {
+        self.room.pool.push(sums);
+        self.done.push(leaf);
+    }
+
+    /// Finds the best split of a leaf that can be split among the features of a shard; of equal ones
+    /// that of the first.
     fn best_among(
         &self,
         features: &[usize],
-        here: &NodeRows,
-        sums: &[NodeSums],
+        leaf: &NewLeaf,
+        sums: &[BinSums],
     ) -> Option<NodeSplit> {
+        if !self.can_split(leaf) {
+            return None;
+        }
+        let here = &NodeRows {
+            whole: leaf.whole,
+            score: self.rules.score(leaf.whole, leaf.bounds),
+            bounds: leaf.bounds,
+        };
+        let HistogramSource {
+            bins,
+            layout,
+            asked,
+        } = self.source;
         let mut best = None;
-        let mut cuts = CutGains::default();
-        let is_by_sums = CutGains::takes(self.rules);
-        for &feature in features {
-            let bins = &sums[self.layout.of(self.bins, feature)];
-            if self.bins.is_category(feature) {
-                let filled = bins.iter().enumerate().filter(|(_, sums)| sums.n > 0.5);
-                let filled = filled.map(|(bin, sums)| (bin as u16, *sums));
-                let place = (feature, self.bins.cuts[feature].missing());
+        let mut cuts = CutGains::new(self.rules, &self.scale, here);
+        let filled = |cells: &[BinSums]| -> Vec<(u16, NodeSums)> {
+            let each = cells.iter().map(|sums| self.scale.sums(*sums));
+            (0..).zip(each).filter(|(_, sums)| sums.n > 0.0).collect()
+        };
+        for &feature in features.iter().filter(|feature| asked[**feature]) {
+            let cells = &sums[layout.of(bins, feature)];
+            if bins.is_category(feature) {
+                let place = (feature, bins.cuts[feature].missing());
+                let filled = filled(cells).into_iter();
                 scan_categories(self.rules, here, place, filled, None, &mut best);
                 continue;
             }
-            let (missing, present) = bins.split_last().expect("there is a last bin");
-            if is_by_sums
-                && missing.n <= 0.0
-                && cuts.scan(self.rules, here, feature, present, &mut best)
-            {
-                continue;
+            let (missing, present) = cells.split_last().expect("there is a last bin");
+            let is_done = cuts
+                .as_mut()
+                .is_some_and(|cuts| cuts.scan(feature, present, *missing, &mut best));
+            if !is_done {
+                let (filled, missing) = (filled(present).into_iter(), self.scale.sums(*missing));
+                scan(self.rules, here, feature, filled, missing, None, &mut best);
             }
-            let present = present.iter().enumerate().filter(|(_, sums)| sums.n > 0.5);
-            let present = present.map(|(bin, sums)| (bin as u16, *sums));
-            scan(
-                self.rules, here, feature, present, *missing, None, &mut best,
-            );
         }
         best
-    }
-
-    fn histogram(&mut self, entries: &[WeightedGroup], whole: NodeSums) -> Vec<NodeSums> {
-        let mut sums = self.room.pool.pop().unwrap_or_default();
-        sums.clear();
-        sums.resize(self.layout.cells, NodeSums::default());
-        let (bins, layout) = (self.bins, self.layout);
-        let mut alone: Vec<bool> = vec![false; bins.features()];
-        self.features
-            .iter()
-            .for_each(|feature| alone[*feature] = true);
-        for pack in &bins.packs {
-            let wanted = pack
-                .features
-                .iter()
-                .filter(|feature| alone[**feature])
-                .count();
-            // It pays where the passes over the rows that it saves are more than its joint bins to
-            // share out.
-            let shared: usize = pack.shares.iter().map(|share| share.others.len()).sum();
-            if wanted < 2 || entries.len() * (wanted - 1) < pack.joint + shared {
-                continue;
-            }
-            let mut joint = [NodeSums::default(); 256];
-            fill(&mut joint, &pack.codes, entries);
-            for (feature, share) in pack.features.iter().zip(&pack.shares) {
-                if std::mem::take(&mut alone[*feature]) {
-                    let cells = &mut sums[layout.of(bins, *feature)];
-                    let mut usual = whole;
-                    for (at, bin) in &share.others {
-                        let sums = joint[usize::from(*at)];
-                        cells[usize::from(*bin)].add(sums);
-                        usual = usual.less(sums);
-                    }
-                    cells[usize::from(share.usual)] = usual;
-                }
-            }
-        }
-        // The histograms of the features that are left, to be filled at once.
-        let (mut rest, mut free) = (sums.as_mut_slice(), 0);
-        let mut tasks: Vec<(&[u8], &mut [NodeSums])> = Vec::new();
-        for feature in (0..alone.len()).filter(|feature| alone[*feature]) {
-            let range = layout.of(bins, feature);
-            let (mine, after) = rest
-                .split_at_mut(range.start - free)
-                .1
-                .split_at_mut(range.len());
-            tasks.push((&bins.codes[feature], mine));
-            (rest, free) = (after, range.end);
-        }
-        let work = entries.len() * tasks.len();
-        let of_block = |block: &mut [(&[u8], &mut [NodeSums])]| match block {
-            [a, b, c, d] => fill_four(
-                [&mut *a.1, &mut *b.1, &mut *c.1, &mut *d.1],
-                [a.0, b.0, c.0, d.0],
-                entries,
-            ),
-            _ => block
-                .iter_mut()
-                .for_each(|(codes, cells)| fill(cells, codes, entries)),
-        };
-        if work < SHARED || rayon::current_num_threads() == 1 {
-            tasks.chunks_mut(TOGETHER).for_each(of_block);
-        } else {
-            tasks.par_chunks_mut(TOGETHER).for_each(of_block);
-        }
-        sums
-    }
-}
-
-fn fill(cells: &mut [NodeSums], codes: &[u8], entries: &[WeightedGroup]) {
-    for entry in entries {
-        cells[usize::from(codes[entry.group as usize])].add(NodeSums {
-            g: entry.g,
-            h: entry.h,
-            n: f64::from(entry.n),
-        });
-    }
-}
-
-fn fill_four(
-    cells: [&mut [NodeSums]; TOGETHER],
-    codes: [&[u8]; TOGETHER],
-    entries: &[WeightedGroup],
-) {
-    let [first, second, third, fourth] = cells;
-    for entry in entries {
-        let (group, sums) = (
-            entry.group as usize,
-            NodeSums {
-                g: entry.g,
-                h: entry.h,
-                n: f64::from(entry.n),
-            },
-        );
-        first[usize::from(codes[0][group])].add(sums);
-        second[usize::from(codes[1][group])].add(sums);
-        third[usize::from(codes[2][group])].add(sums);
-        fourth[usize::from(codes[3][group])].add(sums);
     }
 }
 
@@ -530,20 +449,25 @@ mod tests {
     use crate::trees::categories::CategoryRules;
     use crate::trees::splits::SplitCriterion;
 
-    #[test]
-    fn a_tree_is_the_same_with_room_for_few_histograms() {
-        let x = ndarray::Array2::from_shape_fn((400, 3), |(row, column)| {
-            ((row * (31 + 12 * column)) % 97) as f64
+    fn bins() -> BinnedRows<u8> {
+        let x = ndarray::Array2::from_shape_fn((400, 30), |(row, column)| {
+            ((row + 1) * (column + 3) * 2_654_435_761 % 1_000_003) as f64
         });
-        let bins = BinnedRows::new(x.view(), &[]);
-        // Whole numbers, so that sums are exact however they are made.
-        let entry = |group: usize| WeightedGroup {
-            group: group as u32,
-            n: 1.0,
+        BinnedRows::new(x.view(), &[])
+    }
+
+    /// Grows a tree of 40 leaves with room for so many histograms.
+    fn grown(
+        bins: &BinnedRows<u8>,
+        layout: &HistogramLayout,
+        kept: usize,
+    ) -> (DecisionTree, Vec<f64>) {
+        let group = |group: usize| WeightedGroup {
+            n: 1,
             g: ((group * 7) % 5) as f64 - 2.0,
             h: 1.0,
         };
-        let entries: Vec<WeightedGroup> = (0..bins.groups).map(entry).collect();
+        let groups: Vec<WeightedGroup> = (0..bins.groups).map(group).collect();
         let rules = TreeRules {
             criterion: SplitCriterion::Squares,
             max_depth: 100,
@@ -554,35 +478,44 @@ mod tests {
             least_h: 0.0,
             l1: 0.0,
             max_step: f64::INFINITY,
-            features: 3,
+            features: 30,
             random_cuts: false,
             middle_cuts: false,
             directions: Vec::new(),
             categories: CategoryRules::NONE,
         };
-        let layout = HistogramLayout::new(&bins);
-        let grown = |room: usize| {
-            grow_within(
-                room,
-                &bins,
-                &layout,
-                &[0, 1, 2],
-                &mut entries.clone(),
-                &rules,
-                &mut GrowingRoom::default(),
-            )
-        };
-        let whole = grown(ROOM);
-        assert_eq!(
-            whole.0.nodes.iter().filter(|node| node.is_leaf()).count(),
-            40
-        );
+        let features: Vec<usize> = (0..bins.features()).collect();
+        grow_within(
+            kept * layout.cells() * size_of::<BinSums>(),
+            bins,
+            layout,
+            &features,
+            &groups,
+            &rules,
+            &mut GrowingRoom::default(),
+        )
+    }
+
+    #[test]
+    fn a_tree_is_the_same_with_room_for_few_histograms() {
+        let bins = bins();
+        let layout = HistogramLayout::of_shards(&bins, 1);
+        let whole = grown(&bins, &layout, 100);
+        let leaves = whole.0.nodes.iter().filter(|node| node.is_leaf());
+        assert_eq!(leaves.count(), 40);
         for kept in [0, 1, 3] {
-            assert_eq!(
-                grown(kept * layout.cells * size_of::<NodeSums>()),
-                whole,
-                "{kept} histograms"
-            );
+            assert_eq!(grown(&bins, &layout, kept), whole, "{kept} histograms");
+        }
+    }
+
+    #[test]
+    fn a_tree_is_the_same_for_any_number_of_shards() {
+        let bins = bins();
+        let whole = grown(&bins, &HistogramLayout::of_shards(&bins, 1), 100);
+        for shards in [2, 3, 4] {
+            let layout = HistogramLayout::of_shards(&bins, shards);
+            assert_eq!(layout.shards.len(), shards);
+            assert_eq!(grown(&bins, &layout, 100), whole, "{shards} shards");
         }
     }
 }

@@ -5,6 +5,8 @@
 //! splits between tied values (an AUC of .927 where .996 is right), and neither SHAP values nor
 //! ONNX can be had from inside them.
 
+pub mod bin_code;
+pub mod bin_sums;
 pub mod bins;
 pub mod boost;
 pub mod boost_classes;
@@ -19,8 +21,10 @@ pub mod forest;
 pub mod grow;
 pub mod grow_classes;
 pub mod held_out;
+pub mod histograms;
 pub mod isolation;
 pub mod leafwise;
+pub mod packs;
 pub mod shap;
 pub mod splits;
 pub mod stop;

@@ -1,9 +1,11 @@
 //! A tree of decisions: its nodes, and the leaf that a row or a group comes to.
 
 use ndarray::ArrayView1;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::bin_code::BinCode;
+use crate::trees::bins::BinnedRows;
 use crate::trees::categories::CategorySet;
 use crate::trees::splits::{LeftSide, NodeSplit};
 
@@ -243,13 +245,13 @@ impl DecisionTree {
 
     /// Puts the entries of a node that go left, by the bins of its feature, before those that go
     /// right, and returns how many go left.
-    pub(crate) fn part<T: Copy>(
+    pub(crate) fn part<T: Copy + Send>(
         &self,
         at: usize,
         missing: u16,
         entries: &mut [T],
         spare: &mut Vec<T>,
-        bin: impl Fn(&T) -> u16,
+        bin: impl Fn(&T) -> u16 + Sync,
     ) -> usize {
         let node = &self.nodes[at];
         partition(entries, spare, |entry| {
@@ -336,12 +338,15 @@ impl DecisionTree {
     }
 }
 
+/// Of fewer entries no thread but this one puts any in order.
+const SHARED: usize = 1 << 16;
+
 /// Puts the entries that go left before those that go right, both in the order they had, and
 /// returns how many go left.
-fn partition<T: Copy>(
+fn partition<T: Copy + Send>(
     entries: &mut [T],
     spare: &mut Vec<T>,
-    goes_left: impl Fn(&T) -> bool,
+    goes_left: impl Fn(&T) -> bool + Sync,
 ) -> usize {
     let Some(first) = entries.first().copied() else {
         return 0;
@@ -349,6 +354,38 @@ fn partition<T: Copy>(
     if spare.len() < entries.len() {
         spare.resize(entries.len(), first);
     }
+    let threads = rayon::current_num_threads();
+    let part = match entries.len() < SHARED {
+        true => entries.len(),
+        false => entries.len().div_ceil(threads),
+    };
+    // Each thread parts its own; then what goes left moves together, and after it the rest.
+    let lefts: Vec<usize> = match part == entries.len() {
+        true => vec![part_own(entries, spare, &goes_left)],
+        false => {
+            let parts = entries.par_chunks_mut(part).zip(spare.par_chunks_mut(part));
+            parts
+                .map(|(own, spare)| part_own(own, spare, &goes_left))
+                .collect()
+        }
+    };
+    let mut end = 0;
+    for (at, left) in lefts.iter().enumerate() {
+        entries.copy_within(at * part..at * part + left, end);
+        end += left;
+    }
+    let middle = end;
+    for (at, left) in lefts.iter().enumerate() {
+        let right = part.min(entries.len() - at * part) - left;
+        entries[end..end + right].copy_from_slice(&spare[at * part..at * part + right]);
+        end += right;
+    }
+    middle
+}
+
+/// Moves the entries that go left to the front, and writes the others to spare room; returns how
+/// many go left.
+fn part_own<T: Copy>(entries: &mut [T], spare: &mut [T], goes_left: impl Fn(&T) -> bool) -> usize {
     let (mut left, mut right) = (0, 0);
     for at in 0..entries.len() {
         // Written to both sides, one of which is written again: no branch to be guessed.
@@ -359,6 +396,5 @@ fn partition<T: Copy>(
         left += usize::from(is_left);
         right += usize::from(!is_left);
     }
-    entries[left..].copy_from_slice(&spare[..right]);
     left
 }
