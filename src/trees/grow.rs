@@ -1,10 +1,16 @@
 //! A tree grown node by node, with features drawn at each: for single trees and forests.
+//!
+//! How: of a feature that is drawn, the rows of each class are counted by bin, or of its pack by
+//! joint bin: most features of a pack, the columns of one category, are constant at a node, which
+//! one count tells of all of them.
 
 use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::{below, settle};
-use crate::trees::bins::{BinCode, BinnedRows};
+use crate::trees::bin_code::BinCode;
+use crate::trees::bins::BinnedRows;
 use crate::trees::category_splits::scan_categories;
+use crate::trees::packs::{FEW, FeaturePack};
 use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
 use crate::trees::tree::{DecisionTree, SplitNode};
 
@@ -12,11 +18,11 @@ use crate::trees::tree::{DecisionTree, SplitNode};
 /// it.
 const COPIES: usize = 4;
 
+/// With so many members for each bin it is copied as well.
+const MANY: usize = 2;
+
 /// The most bins of a feature, with that of what is missing.
 const BINS: usize = <u16 as BinCode>::MOST + 1;
-
-/// With so few bins a histogram is copied.
-const FEW: usize = 16;
 
 /// How many rows of class 1 there are, and of both, in one number: added at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +70,7 @@ impl NodeHistogram {
     /// Counts members by the bins of a feature, of which there are so many with that of what is
     /// missing.
     fn fill(&mut self, codes: &[u16], members: &[GroupMember], bins: usize) {
-        if bins <= FEW {
+        if bins <= FEW || members.len() >= MANY * bins {
             let (blocks, rest) = members.as_chunks::<COPIES>();
             for block in blocks {
                 for (cells, member) in self.cells.iter_mut().zip(block) {
@@ -86,8 +92,7 @@ impl NodeHistogram {
                     cell.0 += std::mem::take(&mut other[bin]).0;
                 }
             }
-            self.present = [0; BINS / 64];
-            self.present[0] = (1 << bins) - 1;
+            self.present = all(bins);
         } else if members.len() >= bins {
             let cells = &mut self.cells[0];
             members.iter().for_each(|member| {
@@ -96,12 +101,7 @@ impl NodeHistogram {
                     member,
                 )
             });
-            let word = |word: usize| match bins.saturating_sub(64 * word) {
-                0 => 0,
-                64.. => u64::MAX,
-                bits => (1 << bits) - 1,
-            };
-            self.present = std::array::from_fn(word);
+            self.present = all(bins);
         } else {
             let (cells, mut present) = (&mut self.cells[0], [0_u64; BINS / 64]);
             for member in members {
@@ -129,15 +129,131 @@ impl NodeHistogram {
     }
 }
 
+/// So many bins, of which any may have rows.
+fn all(bins: usize) -> [u64; BINS / 64] {
+    let word = |word: usize| match bins.saturating_sub(64 * word) {
+        0 => 0,
+        64.. => u64::MAX,
+        bits => (1 << bits) - 1,
+    };
+    std::array::from_fn(word)
+}
+
 fn count(cell: &mut ClassCounts, member: &GroupMember) {
     cell.0 += member.cell.0;
 }
+
+/// The rows of each class in the bins that have any.
+type FilledBins = Vec<(u16, ClassCounts)>;
 
 /// Room that is used again at every node.
 struct SpareBuffers {
     features: Vec<usize>,
     histogram: NodeHistogram,
-    filled: Vec<(u16, ClassCounts)>,
+    own: Vec<u16>,
+    filled: FilledBins,
+    packs: PackCounts,
+}
+
+/// A cut between two bins.
+fn random_cut(first: u16, last: u16, random: &mut ChaCha8Rng) -> u16 {
+    first + below(random, usize::from(last - first)) as u16
+}
+
+/// Draws a cut of a feature, if there is one, and counts what is up to it, beyond it and missing,
+/// as if each were one bin: no more is asked of a random cut. Of a constant feature nothing is.
+fn cut_at_random(
+    codes: &[u16],
+    members: &[GroupMember],
+    missing: u16,
+    random: &mut ChaCha8Rng,
+    (own, filled): (&mut Vec<u16>, &mut FilledBins),
+) -> Option<u16> {
+    own.clear();
+    own.extend(members.iter().map(|member| codes[member.group as usize]));
+    filled.clear();
+    let (mut first, mut last, mut greatest) = (missing, 0, 0);
+    for &bin in own.iter() {
+        first = first.min(bin);
+        last = last.max(if bin == missing { 0 } else { bin });
+        greatest = greatest.max(bin);
+    }
+    if first == greatest {
+        return None;
+    }
+    let only = (first < last).then(|| random_cut(first, last, random));
+    // Without a cut all that is present is up to the last.
+    let end = only.unwrap_or(last);
+    let (mut up_to, mut beyond, mut lost) = (0, 0, 0);
+    for (bin, member) in own.iter().zip(members) {
+        // No branch to be guessed.
+        let of = |is: bool| member.cell.0 & u64::from(is).wrapping_neg();
+        let is_lost = *bin == missing;
+        up_to += of((*bin <= end) & !is_lost);
+        beyond += of((*bin > end) & !is_lost);
+        lost += of(is_lost);
+    }
+    let each = [(first, up_to), (last, beyond), (missing, lost)].into_iter();
+    filled.extend(
+        each.filter(|(_, rows)| *rows > 0)
+            .map(|(bin, rows)| (bin, ClassCounts(rows))),
+    );
+    only
+}
+
+/// What is known of packs at a node.
+struct PackCounts {
+    /// Of each pack its joint bins, and at which node.
+    joint: Vec<(usize, FilledBins)>,
+    /// Of each feature of a pack the last node where it was seen to have another bin than usual.
+    unusual: Vec<usize>,
+}
+
+impl PackCounts {
+    fn new(bins: &BinnedRows<u16>) -> Self {
+        Self {
+            joint: vec![(usize::MAX, Vec::new()); bins.packs.len()],
+            unusual: vec![usize::MAX; bins.features()],
+        }
+    }
+
+    /// Counts a pack at a node, and returns whether a feature of it has another bin than usual there.
+    fn varies(
+        &mut self,
+        (pack, place): (&FeaturePack<u16>, (usize, usize)),
+        (node, members): (usize, &[GroupMember]),
+        histogram: &mut NodeHistogram,
+    ) -> bool {
+        let (counted, joint) = &mut self.joint[place.0];
+        if std::mem::replace(counted, node) != node {
+            histogram.fill(&pack.codes, members, pack.joint);
+            histogram.take(joint);
+            for (at, _) in joint.iter() {
+                for feature in &pack.unusual[usize::from(*at)] {
+                    self.unusual[*feature] = node;
+                }
+            }
+        }
+        self.unusual[pack.features[place.1]] == node
+    }
+
+    /// Shares out the joint bins of a pack at the node where it was counted.
+    fn share_out(
+        &self,
+        (pack, place): (&FeaturePack<u16>, (usize, usize)),
+        filled: &mut FilledBins,
+    ) {
+        let own = &pack.bins[place.1];
+        let (mut cells, mut last) = ([ClassCounts(0); FEW], 0);
+        for (at, cell) in &self.joint[place.0].1 {
+            let bin = usize::from(own[usize::from(*at)]) % FEW;
+            cells[bin].0 += cell.0;
+            last = last.max(bin);
+        }
+        filled.clear();
+        let each = (0..).zip(&cells[..=last]).filter(|(_, cell)| cell.0 > 0);
+        filled.extend(each.map(|(bin, cell)| (bin, *cell)));
+    }
 }
 
 /// A node that is not split yet.
@@ -198,7 +314,9 @@ impl ForestGrower<'_> {
         let mut room = SpareBuffers {
             features: (0..bins.features()).collect(),
             histogram: NodeHistogram::new(),
+            own: Vec::new(),
             filled: Vec::new(),
+            packs: PackCounts::new(bins),
         };
         let mut spare = Vec::new();
         while let Some(PendingNode {
@@ -223,7 +341,7 @@ impl ForestGrower<'_> {
                 score: rules.score(sums, bounds),
                 bounds,
             };
-            let Some(split) = self.best(mine, &here, &mut constant, &mut room, random) else {
+            let Some(split) = self.best((at, mine), &here, &mut constant, &mut room, random) else {
                 continue;
             };
             let (codes, missing) = (
@@ -271,7 +389,7 @@ impl ForestGrower<'_> {
     /// none moves those before its own, so that they are still there for the nodes beside it.
     fn best(
         &self,
-        members: &[GroupMember],
+        (node, members): (usize, &[GroupMember]),
         here: &NodeRows,
         constant: &mut usize,
         spare: &mut SpareBuffers,
@@ -282,8 +400,19 @@ impl ForestGrower<'_> {
         let SpareBuffers {
             features,
             histogram,
+            own,
             filled,
+            packs,
         } = spare;
+        // Of packs it is known at once which features are constant.
+        for at in *constant..features.len() {
+            if let Some(place) = bins.places[features[at]]
+                && !packs.varies((&bins.packs[place.0], place), (node, members), histogram)
+            {
+                features.swap(at, *constant);
+                *constant += 1;
+            }
+        }
         let draws = rules.features < features.len() || rules.random_cuts;
         if !draws {
             // Of equally good splits that of the first feature is taken.
@@ -298,8 +427,18 @@ impl ForestGrower<'_> {
             }
             let feature = features[place];
             let missing = bins.cuts[feature].missing();
-            histogram.fill(&bins.codes[feature], members, usize::from(missing) + 1);
-            histogram.take(filled);
+            let mut only = None;
+            match bins.places[feature] {
+                None if rules.random_cuts && !bins.is_category(feature) => {
+                    let codes = &bins.codes[feature];
+                    only = cut_at_random(codes, members, missing, random, (own, filled));
+                }
+                None => {
+                    histogram.fill(&bins.codes[feature], members, usize::from(missing) + 1);
+                    histogram.take(filled);
+                }
+                Some(place) => packs.share_out((&bins.packs[place.0], place), filled),
+            }
             if filled.len() < 2 {
                 features.swap(place, *constant);
                 *constant += 1;
@@ -318,8 +457,8 @@ impl ForestGrower<'_> {
                 .pop_if(|(bin, _)| *bin == missing)
                 .map_or(NodeSums::default(), |(_, cell)| self.sums(cell));
             let (first, last) = (filled[0].0, filled[filled.len() - 1].0);
-            let only = (rules.random_cuts && first < last)
-                .then(|| first + below(random, usize::from(last - first)) as u16);
+            let is_drawn = rules.random_cuts && only.is_none() && first < last;
+            let only = is_drawn.then(|| random_cut(first, last, random)).or(only);
             let sums = filled.iter().map(|(bin, cell)| (*bin, self.sums(*cell)));
             scan(rules, here, feature, sums, lost, only, &mut best);
         }
