@@ -49,7 +49,7 @@ use ndarray::Axis;
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "train",
-    version: 11,
+    version: 12,
     doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
           in parallel, picks the best, and fits it on all training rows. Every fit is kept by itself: more candidates cost \
           what they add, and what was stopped goes on.",
