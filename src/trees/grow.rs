@@ -465,3 +465,70 @@ impl ForestGrower<'_> {
         best
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trees::categories::CategoryRules;
+    use crate::trees::splits::SplitCriterion;
+    use ndarray::Array2;
+    use proptest::prelude::*;
+    use rand_chacha::rand_core::SeedableRng;
+
+    /// Twenty columns of one category or another, some of their cells missing, and three numbers.
+    fn table(rows: usize, seed: usize) -> Array2<f64> {
+        Array2::from_shape_fn((rows, 23), |(row, column)| {
+            let drawn = (row + 1) * (seed + 3) * 2_654_435_761 % 1_000_003;
+            let category = drawn % 400;
+            match column {
+                20.. => ((drawn / 7) % (column * 5)) as f64,
+                _ if drawn.is_multiple_of(50) => f64::NAN,
+                _ => f64::from(u8::from(category.isqrt() == column)),
+            }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn packs_change_no_tree_that_looks_at_all_features(
+            rows in prop::sample::select(vec![30, 200, 1_500]),
+            seed in 0_usize..1000,
+            min_leaf in 1_usize..4,
+        ) {
+            let packed = BinnedRows::<u16>::new(table(rows, seed).view(), &[]);
+            prop_assert!(rows < 1_500 || packed.packs.iter().any(|pack| pack.features.len() >= 8));
+            let mut apart = packed.clone();
+            apart.packs.clear();
+            apart.places.fill(None);
+            let rules = TreeRules {
+                criterion: SplitCriterion::Squares,
+                max_depth: 100,
+                max_leaves: usize::MAX,
+                min_leaf: min_leaf as f64,
+                min_gain: f64::NEG_INFINITY,
+                l2: 0.0,
+                l1: 0.0,
+                max_step: f64::INFINITY,
+                least_h: 0.0,
+                features: 23,
+                random_cuts: false,
+                middle_cuts: true,
+                directions: Vec::new(),
+                categories: CategoryRules::NONE,
+            };
+            let grown = |bins: &BinnedRows<u16>| {
+                let one = |group: u32| u32::from((group * 7 + group / 5).is_multiple_of(3));
+                let member = |group: u32| GroupMember {
+                    cell: ClassCounts::new([1 + group % 2, one(group)]),
+                    group,
+                };
+                let grower = ForestGrower { bins, rules: &rules, weight: [1.0, 2.0] };
+                let members = (0..bins.groups as u32).map(member).collect();
+                grower.grow(members, &mut ChaCha8Rng::seed_from_u64(1))
+            };
+            prop_assert_eq!(grown(&packed), grown(&apart));
+        }
+    }
+}
