@@ -207,7 +207,8 @@ impl NearestRows {
         let looked: usize = looked.iter().sum();
         let parts: Vec<_> = rest.axis_chunks_iter(Axis(0), TOGETHER).collect();
         let parts = parts.into_par_iter();
-        if looked * MANY < first.nrows() * self.rows.len() {
+        let is_grouped = looked * MANY < first.nrows() * self.rows.len();
+        if is_grouped || rest.nrows() < TOGETHER {
             let each = |part: ArrayView2<'_, f64>| {
                 let each = part.axis_iter(Axis(0)).map(|row| one(row).0);
                 each.collect::<Vec<T>>()
