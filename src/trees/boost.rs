@@ -111,6 +111,8 @@ pub fn boost(
             .enumerate()
             .for_each(|(group, raw)| {
                 *raw += match groups[group].n {
+                    // Nobody asks about groups without any row.
+                    0 if counts.rows[group] == [0, 0] => 0.0,
                     0 => tree.of_group(bins, group),
                     _ => values[group] * boosting.learning_rate,
                 };
@@ -134,6 +136,9 @@ pub fn boost(
 
 /// A group with its rows, and how the logistic loss pulls at its raw score.
 fn pulled(counts: &GroupCounts, group: u32, rows: [u32; 2], raw: f64) -> WeightedGroup {
+    if rows == [0, 0] {
+        return WeightedGroup::default();
+    }
     let [zero, one] = counts.weigh(group, rows);
     let p = logistic(raw);
     WeightedGroup {
