@@ -303,4 +303,21 @@ mod tests {
             0.0
         );
     }
+
+    #[test]
+    fn groups_have_the_bins_of_their_rows() {
+        let x = ndarray::Array2::from_shape_fn((500, 9), |(row, column)| {
+            ((row * 31 + column * 7) % (2 + column)) as f64
+        });
+        let bins = BinnedRows::<u8>::new(x.view(), &[]);
+        assert!(bins.packs.len() < 9, "{} packs", bins.packs.len());
+        for (row, group) in bins.group.iter().enumerate() {
+            for (column, codes) in bins.codes.iter().enumerate() {
+                assert_eq!(
+                    codes[*group as usize].bin(),
+                    bins.cuts[column].bin(x[[row, column]])
+                );
+            }
+        }
+    }
 }
