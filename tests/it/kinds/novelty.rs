@@ -1,33 +1,19 @@
 //! Novelty detectors: every one against PyOD's or scikit-learn's on the same rows, and what always
 //! holds.
 
-use crate::kinds::{matrix, numbers, oracle};
+use crate::kinds::{matrix, numbers, oracle, tried};
 use ndarray::{Array2, Axis};
-use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::model::data::TrainingSet;
 use netsec::model::error::ModelError;
 use netsec::model::fitted::Model;
-use netsec::model::learner::FitTask;
-use netsec::model::learners::{LEARNERS, find};
+use netsec::model::learners::LEARNERS;
 use netsec::model::novelty_model::NoveltyModel;
 use proptest::prelude::*;
 
 /// Fits a detector, with what is set otherwise than usual.
 fn fitted(data: &TrainingSet, learner: &str, set: &[(&str, f64)]) -> Result<Model, ModelError> {
-    let learner = find(learner).unwrap();
-    let mut setting = learner.usual();
-    for (name, value) in set {
-        let at = learner.hypers.iter().position(|hyper| hyper.name == *name);
-        setting[at.unwrap()] = *value;
-    }
-    learner.fit(&FitTask {
-        data,
-        rows: &data.rows(),
-        setting: &setting,
-        seed: 42,
-        cancel: &Cancel::new(),
-    })
+    tried(data, &data.rows(), learner, set)
 }
 
 fn detector(data: &TrainingSet, learner: &str, set: &[(&str, f64)]) -> NoveltyModel {
