@@ -10,7 +10,7 @@ use crate::stats::draws::{below, settle};
 use crate::trees::bin_code::BinCode;
 use crate::trees::bins::BinnedRows;
 use crate::trees::category_splits::scan_categories;
-use crate::trees::packs::{FEW, FeaturePack};
+use crate::trees::packs::FEW;
 use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
 use crate::trees::tree::{DecisionTree, SplitNode};
 
@@ -147,12 +147,12 @@ fn count(cell: &mut ClassCounts, member: &GroupMember) {
 type FilledBins = Vec<(u16, ClassCounts)>;
 
 /// Room that is used again at every node.
-struct SpareBuffers {
+struct SpareBuffers<'a> {
     features: Vec<usize>,
     histogram: NodeHistogram,
     own: Vec<u16>,
     filled: FilledBins,
-    packs: PackCounts,
+    packs: PackCounts<'a>,
 }
 
 /// A cut between two bins.
@@ -202,16 +202,18 @@ fn cut_at_random(
 }
 
 /// What is known of packs at a node.
-struct PackCounts {
+struct PackCounts<'a> {
+    bins: &'a BinnedRows<u16>,
     /// Of each pack its joint bins, and at which node.
     joint: Vec<(usize, FilledBins)>,
     /// Of each feature of a pack the last node where it was seen to have another bin than usual.
     unusual: Vec<usize>,
 }
 
-impl PackCounts {
-    fn new(bins: &BinnedRows<u16>) -> Self {
+impl<'a> PackCounts<'a> {
+    fn new(bins: &'a BinnedRows<u16>) -> Self {
         Self {
+            bins,
             joint: vec![(usize::MAX, Vec::new()); bins.packs.len()],
             unusual: vec![usize::MAX; bins.features()],
         }
@@ -220,11 +222,12 @@ impl PackCounts {
     /// Counts a pack at a node, and returns whether a feature of it has another bin than usual there.
     fn varies(
         &mut self,
-        (pack, place): (&FeaturePack<u16>, (usize, usize)),
+        (at, place): (usize, usize),
         (node, members): (usize, &[GroupMember]),
         histogram: &mut NodeHistogram,
     ) -> bool {
-        let (counted, joint) = &mut self.joint[place.0];
+        let pack = &self.bins.packs[at];
+        let (counted, joint) = &mut self.joint[at];
         if std::mem::replace(counted, node) != node {
             histogram.fill(&pack.codes, members, pack.joint);
             histogram.take(joint);
@@ -234,19 +237,15 @@ impl PackCounts {
                 }
             }
         }
-        self.unusual[pack.features[place.1]] == node
+        self.unusual[pack.features[place]] == node
     }
 
     /// Shares out the joint bins of a pack at the node where it was counted.
-    fn share_out(
-        &self,
-        (pack, place): (&FeaturePack<u16>, (usize, usize)),
-        filled: &mut FilledBins,
-    ) {
-        let own = &pack.bins[place.1];
+    fn share_out(&self, (at, place): (usize, usize), filled: &mut FilledBins) {
+        let own = &self.bins.packs[at].bins[place];
         let (mut cells, mut last) = ([ClassCounts(0); FEW], 0);
-        for (at, cell) in &self.joint[place.0].1 {
-            let bin = usize::from(own[usize::from(*at)]) % FEW;
+        for (joint, cell) in &self.joint[at].1 {
+            let bin = usize::from(own[usize::from(*joint)]) % FEW;
             cells[bin].0 += cell.0;
             last = last.max(bin);
         }
@@ -392,7 +391,7 @@ impl ForestGrower<'_> {
         (node, members): (usize, &[GroupMember]),
         here: &NodeRows,
         constant: &mut usize,
-        spare: &mut SpareBuffers,
+        spare: &mut SpareBuffers<'_>,
         random: &mut ChaCha8Rng,
     ) -> Option<NodeSplit> {
         let (bins, rules) = (self.bins, self.rules);
@@ -407,7 +406,7 @@ impl ForestGrower<'_> {
         // Of packs it is known at once which features are constant.
         for at in *constant..features.len() {
             if let Some(place) = bins.places[features[at]]
-                && !packs.varies((&bins.packs[place.0], place), (node, members), histogram)
+                && !packs.varies(place, (node, members), histogram)
             {
                 features.swap(at, *constant);
                 *constant += 1;
@@ -437,7 +436,7 @@ impl ForestGrower<'_> {
                     histogram.fill(&bins.codes[feature], members, usize::from(missing) + 1);
                     histogram.take(filled);
                 }
-                Some(place) => packs.share_out((&bins.packs[place.0], place), filled),
+                Some(place) => packs.share_out(place, filled),
             }
             if filled.len() < 2 {
                 features.swap(place, *constant);
