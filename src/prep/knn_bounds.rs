@@ -2,26 +2,19 @@
 //!
 //! How: over the cells that both rows have, Σ (x − y)² is Σ x² m + Σ y² n − 2 Σ x y, where m is 1
 //! for the cells that the second has, n for those that the first has, and a missing cell is 0. For
-//! many rows that is a product of matrices, in single precision. A sum of n products of which each
-//! factor is rounded is off by less than (n + 2) u Σ |a| |b| (Higham, Accuracy and Stability of
-//! Numerical Algorithms, 2002, section 3.1), which the squared lengths of both rows bound: as much
-//! is taken off. Cells are measured from the median of their column and scaled by a power of two, so
-//! that those lengths are small and no square overflows.
+//! many rows that is a product of matrices, in single precision, less what rounding may add
+//! (`cell_scale`).
 //!
 //! The invariant: what is told of two rows is at most their squared distance, scaled.
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
-/// The unit roundoff of single precision.
-const ROUNDOFF: f64 = 1.0 / (1 << 24) as f64;
-
-/// What products may lose that are too small for single precision.
-const UNDERFLOW: f64 = 1e-30;
+use crate::stats::cell_scale::{CellScale, LONGEST};
 
 /// How the cells of rows are measured.
 pub(crate) struct DistanceBounds {
-    medians: Vec<f64>,
-    scale: f64,
+    scale: CellScale,
+    width: usize,
     /// What is taken off for each unit of the squared lengths of two rows.
     slack: f64,
 }
@@ -36,33 +29,17 @@ pub(crate) struct AskingRows {
 impl DistanceBounds {
     /// Looks at the rows that are asked about.
     pub(crate) fn new(rows: ArrayView2<'_, f64>) -> Self {
-        let medians: Vec<f64> = rows.axis_iter(Axis(1)).map(median).collect();
-        let cells = rows.axis_iter(Axis(0)).flat_map(|row| {
-            let apart = row.into_iter().zip(&medians);
-            apart.map(|(cell, median)| (cell - median).abs())
-        });
-        // NaN is not above anything.
-        let farthest = cells.fold(0.0, |most, cell| if cell > most { cell } else { most });
-        let factors = factors(rows.ncols()) as f64;
         Self {
-            medians,
-            // The farthest cell becomes 2³⁰ or less; where there is no such scale, all are 0.
-            scale: match farthest > 0.0 && farthest.is_finite() {
-                true => 2.0_f64.powi(29 - farthest.log2().ceil() as i32),
-                false => 0.0,
-            },
-            slack: 2.2 * (factors + 16.0) * ROUNDOFF,
+            scale: CellScale::new(rows),
+            width: rows.ncols(),
+            slack: CellScale::slack(factors(rows.ncols())),
         }
-    }
-
-    fn scaled(&self, cell: f64, column: usize) -> f64 {
-        (cell - self.medians[column]) * self.scale
     }
 
     /// Prepares rows that ask. One whose cells are farther than any that are asked about is told
     /// nothing.
     pub(crate) fn asking(&self, rows: &[ArrayView1<'_, f64>]) -> AskingRows {
-        let width = self.medians.len();
+        let width = self.width;
         let mut asking = AskingRows {
             factors: Array2::zeros((rows.len(), factors(width))),
             slacks: Vec::new(),
@@ -70,14 +47,14 @@ impl DistanceBounds {
         for (row, mut into) in rows.iter().zip(asking.factors.axis_iter_mut(Axis(0))) {
             let mut length = 0.0;
             for (column, cell) in row.iter().enumerate().filter(|(_, cell)| !cell.is_nan()) {
-                let cell = self.scaled(*cell, column);
+                let cell = self.scale.scaled(*cell, column);
                 length += cell * cell;
                 into[column] = (cell * cell) as f32;
                 into[width + column] = (-2.0 * cell) as f32;
                 into[2 * width + column] = 1.0;
             }
             into[3 * width] = 1.0;
-            if length > 1e36 {
+            if length > LONGEST {
                 (length, _) = (0.0, into.fill(0.0));
             }
             asking.slacks.push(length * self.slack);
@@ -87,7 +64,7 @@ impl DistanceBounds {
 
     /// Returns of each row that asks, row by row, bounds for some rows that are asked about.
     pub(crate) fn told(&self, asking: &AskingRows, rows: ArrayView2<'_, f64>) -> Array2<f32> {
-        let width = self.medians.len();
+        let width = self.width;
         let mut columns = Array2::<f32>::zeros((factors(width), rows.nrows()));
         let mut lengths = vec![0.0; rows.nrows()];
         for column in 0..width {
@@ -95,7 +72,7 @@ impl DistanceBounds {
                 if cell.is_nan() {
                     continue;
                 }
-                let cell = self.scaled(*cell, column);
+                let cell = self.scale.scaled(*cell, column);
                 lengths[at] += cell * cell;
                 columns[[column, at]] = 1.0;
                 columns[[width + column, at]] = cell as f32;
@@ -111,28 +88,13 @@ impl DistanceBounds {
     /// Returns the bound above which rows are farther than a squared distance from the row that asks
     /// at a place.
     pub(crate) fn limit(&self, asking: &AskingRows, at: usize, square: f64) -> f32 {
-        let scaled = square * self.scale * self.scale;
-        ((scaled + asking.slacks[at] + UNDERFLOW) * (1.0 + 1e-6)) as f32
+        self.scale.limit(square, 0.0, asking.slacks[at])
     }
 }
 
 /// How many factors there are for rows of so many cells.
 fn factors(width: usize) -> usize {
     3 * width + 1
-}
-
-/// The median of the cells that are not missing, about.
-fn median(column: ArrayView1<'_, f64>) -> f64 {
-    let mut cells: Vec<f64> = column
-        .iter()
-        .copied()
-        .filter(|cell| !cell.is_nan())
-        .collect();
-    if cells.is_empty() {
-        return 0.0;
-    }
-    let middle = cells.len() / 2;
-    *cells.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 #[cfg(test)]

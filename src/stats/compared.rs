@@ -2,27 +2,15 @@
 //! where that leaves it open.
 //!
 //! How: Σ (x − y)² is Σ x² + Σ y² − 2 Σ x y, for many rows a product of matrices, in single
-//! precision. A sum of n products of which each factor is rounded is off by less than
-//! (n + 2) u Σ |a| |b| (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1),
-//! which the squared lengths of both rows bound: as much is taken off. Cells are measured from the
-//! median of their column and scaled by a power of two, so that those lengths are small and no
-//! square overflows.
+//! precision, less what rounding may add (`cell_scale`).
 //!
 //! The invariant: what is told of two rows roughly is at most their squared distance, scaled, so
 //! that a row which is left out is farther than those that are found.
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, s};
 
+use crate::stats::cell_scale::{CellScale, LONGEST};
 use crate::stats::nearest_found::NearestFound;
-
-/// The unit roundoff of single precision.
-const ROUNDOFF: f64 = 1.0 / (1 << 24) as f64;
-
-/// What products may lose that are too small for single precision.
-const UNDERFLOW: f64 = 1e-30;
-
-/// Longer rows, squared and scaled, are told nothing of.
-const LONGEST: f64 = 1e36;
 
 /// Bounds that are looked at together.
 const ABREAST: usize = 32;
@@ -34,8 +22,7 @@ const TOGETHER: usize = 2048;
 #[derive(Clone, Debug)]
 pub(crate) struct ComparedRows {
     rows: Array2<f64>,
-    medians: Vec<f64>,
-    scale: f64,
+    scale: CellScale,
     /// What is taken off for each unit of the squared lengths of two rows.
     slack: f64,
     /// Of each row a column: its cells, and its squared length less what is taken off.
@@ -46,21 +33,10 @@ impl ComparedRows {
     /// Takes rows; cells are finite.
     pub(crate) fn new(rows: Array2<f64>) -> Self {
         let width = rows.ncols();
-        let medians: Vec<f64> = rows.axis_iter(Axis(1)).map(median).collect();
-        let cells = rows.axis_iter(Axis(0)).flat_map(|row| {
-            let apart = row.into_iter().zip(&medians);
-            apart.map(|(cell, median)| (cell - median).abs())
-        });
-        let farthest = cells.fold(0.0_f64, f64::max);
         let mut compared = Self {
-            // The farthest cell becomes 2³⁰ or less; where there is no such scale, all are 0.
-            scale: match farthest > 0.0 && farthest.is_finite() {
-                true => 2.0_f64.powi((29 - farthest.log2().ceil() as i32).min(500)),
-                false => 0.0,
-            },
-            slack: 2.2 * (width as f64 + 17.0) * ROUNDOFF,
+            scale: CellScale::new(rows.view()),
+            slack: CellScale::slack(width + 1),
             columns: Array2::zeros((width + 1, rows.nrows())),
-            medians,
             rows,
         };
         for at in 0..compared.rows.nrows() {
@@ -75,9 +51,9 @@ impl ComparedRows {
 
     /// The cells of a row, scaled, and their squared length.
     fn scaled(&self, row: ArrayView1<'_, f64>) -> (Vec<f64>, f64) {
-        let cells = row.iter().zip(&self.medians);
+        let cells = row.iter().enumerate();
         let cells: Vec<f64> = cells
-            .map(|(cell, median)| (cell - median) * self.scale)
+            .map(|(column, cell)| self.scale.scaled(*cell, column))
             .collect();
         let length = cells.iter().map(|cell| cell * cell).sum();
         (cells, length)
@@ -124,7 +100,8 @@ impl ComparedRows {
         (from, told): (usize, &[f32]),
         found: &mut NearestFound,
     ) {
-        let mut limit = self.limit(length, found.limit());
+        let limit_of = |square| self.scale.limit(square, length, length * self.slack);
+        let mut limit = limit_of(found.limit());
         let rows = self.rows.as_slice().expect("they stand row by row");
         for (block, told) in told.chunks(ABREAST).enumerate() {
             if is_all_beyond(told, limit) {
@@ -141,18 +118,10 @@ impl ComparedRows {
                 }
                 if square <= found.limit() {
                     found.add(square, other);
-                    limit = self.limit(length, found.limit());
+                    limit = limit_of(found.limit());
                 }
             }
         }
-    }
-
-    /// What is told of rows above this is of some that are farther than a squared distance from one
-    /// of such a length.
-    fn limit(&self, length: f64, square: f64) -> f32 {
-        let scaled = square * self.scale * self.scale - length;
-        let slack = length * self.slack + UNDERFLOW;
-        (scaled + slack + (scaled.abs() + slack) * 1e-6) as f32
     }
 }
 
@@ -166,16 +135,6 @@ fn is_all_beyond(told: &[f32], limit: f32) -> bool {
         }
     }
     least.iter().chain(rest).all(|told| *told > limit)
-}
-
-/// The median of some cells, about.
-fn median(column: ArrayView1<'_, f64>) -> f64 {
-    let mut cells = column.to_vec();
-    let middle = cells.len() / 2;
-    match cells.is_empty() {
-        true => 0.0,
-        false => *cells.select_nth_unstable_by(middle, f64::total_cmp).1,
-    }
 }
 
 #[cfg(test)]

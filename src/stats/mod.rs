@@ -5,6 +5,7 @@ pub mod adwin;
 pub mod auc;
 pub mod bca;
 pub mod binomial;
+pub mod cell_scale;
 pub mod cholesky;
 pub mod compared;
 pub mod distances;
