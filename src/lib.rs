@@ -36,6 +36,9 @@ pub mod lineage;
 pub mod pipeline;
 pub mod store;
 
+#[cfg(feature = "kinds")]
+pub mod far;
+
 pub mod graph;
 
 pub mod plan;
@@ -90,9 +93,9 @@ pub mod app;
 pub mod reporter;
 
 #[cfg(feature = "kinds")]
-pub mod far;
-#[cfg(feature = "kinds")]
 pub mod serve;
+#[cfg(feature = "kinds")]
+pub mod sync;
 
 #[cfg(feature = "kinds")]
 pub mod cli;

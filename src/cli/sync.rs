@@ -13,8 +13,8 @@ use crate::cli::load::environment;
 use crate::cli::promotion::word;
 use crate::cli::{interrupt, out, run, runs};
 use crate::far::bucket::{Bucket, BucketError};
-use crate::far::sync::{self, SyncError, SyncSummary, pull_ref, pull_run, push_ref, push_run};
 use crate::reporter::table;
+use crate::sync::exchange::{self, SyncError, SyncSummary, pull_ref, pull_run, push_ref, push_run};
 
 /// So many blobs are between two lines on the way.
 const TOLD: usize = 500;
@@ -135,7 +135,7 @@ fn tell(verb: &str, done: &[SyncSummary], json: bool) -> Result<(), SyncError> {
 
 fn list(args: &SyncListArgs) -> Result<Exit, SyncError> {
     let bucket = open(&args.bucket.url)?;
-    let (runs, refs) = sync::list(&bucket)?;
+    let (runs, refs) = exchange::list(&bucket)?;
     if args.json {
         out::json(&json!({"runs": runs, "refs": refs}))?;
         return Ok(Exit::Done);

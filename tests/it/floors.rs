@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::world::package;
 
 /// Who may import whom. A change here is a change to `docs/ARCHITECTURE.md`.
-const ROOMS: [(&str, &[&str]); 36] = [
+const ROOMS: [(&str, &[&str]); 37] = [
     ("base", &[]),
     ("event", &["base"]),
     ("render", &[]),
@@ -19,6 +19,7 @@ const ROOMS: [(&str, &[&str]); 36] = [
         "plan",
         &["base", "stage", "pipeline", "graph", "store", "lineage"],
     ),
+    ("far", &["base", "store", "lineage"]),
     (
         "engine",
         &[
@@ -83,7 +84,7 @@ const ROOMS: [(&str, &[&str]); 36] = [
     ),
     ("embed", &["base", "engine", "app", "scoring", "kinds"]),
     ("reporter", &["base", "event", "plan", "lineage", "render"]),
-    ("far", &["base", "store", "lineage", "app"]),
+    ("sync", &["base", "store", "lineage", "far", "app"]),
     (
         "serve",
         &[
@@ -96,7 +97,7 @@ const ROOMS: [(&str, &[&str]); 36] = [
         &[
             "base", "event", "render", "stage", "lineage", "pipeline", "plan", "frame", "source",
             "schema", "profile", "drift", "model", "tuning", "gate", "scoring", "export", "attest",
-            "image", "scaffold", "views", "kinds", "app", "reporter", "far", "serve",
+            "image", "scaffold", "views", "kinds", "app", "reporter", "far", "serve", "sync",
         ],
     ),
 ];

@@ -14,10 +14,10 @@ use crate::base::disk::{self, DiskError};
 use crate::base::name::{RefName, RunId};
 use crate::base::signing::SigningKey;
 use crate::far::bucket::{Bucket, BucketError};
-use crate::far::shared_ref::SharedRef;
-use crate::far::shared_run::SharedRun;
 use crate::lineage::refs::ManualEvidence;
 use crate::store::blob::{Store, StoreError};
+use crate::sync::shared_ref::SharedRef;
+use crate::sync::shared_run::SharedRun;
 
 /// Why something was not taken there or back.
 #[derive(Debug, thiserror::Error)]
