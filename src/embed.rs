@@ -38,7 +38,7 @@ use std::path::Path;
 
 use crate::app::workspace::{AppError, Overrides, RunOptions, RunRequest, Workspace};
 use crate::base::cancel::Cancel;
-use crate::engine::drive::RunSummary;
+use crate::engine::run_setup::RunSummary;
 use crate::kinds::list::registry;
 use crate::scoring::scorer::Scorer;
 

@@ -101,6 +101,15 @@ pub enum EventKind {
         /// What it points at.
         to: Digest,
     },
+    /// Results were published in a shared cache.
+    Published {
+        /// How many.
+        results: usize,
+        /// How many bytes of blobs were not there before.
+        bytes: u64,
+        /// The address of the cache.
+        cache: String,
+    },
     /// A run is over.
     RunFinished {
         /// Its name.
@@ -136,6 +145,9 @@ pub struct StageResult {
     /// Whether it turned down what it was given to judge, as a gate does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rejects: bool,
+    /// The machine that made it, if it was taken from a shared cache in this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_by: Option<String>,
 }
 
 /// Takes events. Told one at a time, in order; must not wait for long.

@@ -36,7 +36,6 @@ pub mod lineage;
 pub mod pipeline;
 pub mod store;
 
-#[cfg(feature = "kinds")]
 pub mod far;
 
 pub mod graph;
@@ -47,6 +46,8 @@ pub mod engine;
 
 #[cfg(feature = "kinds")]
 pub mod attest;
+#[cfg(feature = "kinds")]
+pub mod bucket;
 #[cfg(feature = "kinds")]
 pub mod drift;
 #[cfg(feature = "kinds")]

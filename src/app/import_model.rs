@@ -125,6 +125,7 @@ fn record(imported: ImportedModel, digest: Digest, now_ms: u64) -> ActionRecord 
         imported: Some(ImportOrigin {
             at_ms: now_ms,
             signer: imported.signer,
+            cache: None,
         }),
     }
 }

@@ -13,8 +13,9 @@ use crate::base::disk::{self, DiskError};
 use crate::base::host::host;
 use crate::base::name::RunId;
 use crate::base::problem::{Problem, ProblemReport};
-use crate::engine::drive::{RunSetup, RunSummary, drive};
+use crate::engine::drive::drive;
 use crate::engine::emitter::EventEmitter;
+use crate::engine::run_setup::{RunSetup, RunSummary};
 use crate::graph::order::upstream;
 use crate::graph::select::{StageSelection, select};
 use crate::lineage::journal::{self, Journal, JournalHead};
@@ -147,6 +148,7 @@ impl Workspace {
             max_failures: terms.max_failures,
             full: wish.full,
             supervisors: &supervisors,
+            shared: terms.shared,
         };
         if loaded.pipeline.has_ref() || !plan.reuses_all() {
             up_to_date::forget(&self.cache)?;

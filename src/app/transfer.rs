@@ -159,6 +159,7 @@ impl Workspace {
         let imported = Some(ImportOrigin {
             at_ms: clock::SystemClock.now_ms(),
             signer: carried.signer.clone(),
+            cache: None,
         });
         let mut entries = Vec::new();
         for mut action in records.actions {

@@ -16,6 +16,7 @@ use crate::base::problem::ProblemReport;
 use crate::base::source::SourceText;
 use crate::base::{processes, syntax};
 use crate::event::Sink;
+use crate::far::shared_cache::SharedCache;
 use crate::graph::build::Graph;
 use crate::graph::draw;
 use crate::lineage::error::LedgerError;
@@ -138,6 +139,8 @@ pub struct RunOptions<'a> {
     pub program: Option<PathBuf>,
     /// Whether to wait for another run to end.
     pub wait: bool,
+    /// A cache that others share.
+    pub shared: Option<&'a SharedCache>,
     /// Raised when the run is to stop.
     pub cancel: &'a Cancel,
     /// Told who holds the workspace, once, when there is a wait.
@@ -155,6 +158,7 @@ impl<'a> RunOptions<'a> {
             max_failures: None,
             program: None,
             wait: false,
+            shared: None,
             cancel,
             waiting,
             sinks,

@@ -83,6 +83,22 @@ impl Digest {
     }
 }
 
+/// Hashes bytes as they come.
+#[derive(Default)]
+pub struct StreamHasher(blake3::Hasher);
+
+impl StreamHasher {
+    /// Takes more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the digest of all that came.
+    pub fn finish(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.hex())

@@ -24,10 +24,26 @@ impl SigningKey {
     pub fn load(path: &Path) -> Result<Self, DiskError> {
         let bytes = disk::read(path)?;
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&bytes).map_err(|_| {
-            let why = "it is not a private key: `openssl genpkey -algorithm ed25519 -outform DER -out FILE` makes one";
-            DiskError { verb: "use", path: path.to_owned(), cause: std::io::Error::other(why) }
+            let why = "it is not a private key: `netsec keys signing FILE` makes one";
+            DiskError {
+                verb: "use",
+                path: path.to_owned(),
+                cause: std::io::Error::other(why),
+            }
         })?;
         Ok(Self(pair))
+    }
+
+    /// Makes a new key as `load` reads it: PKCS#8 in DER; nothing if the system has no random bytes.
+    pub fn new_document() -> Option<Vec<u8>> {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).ok()?;
+        Some(document.as_ref().to_vec())
+    }
+
+    /// Makes one for a test.
+    #[cfg(test)]
+    pub(crate) fn of_seed(seed: u8) -> Self {
+        Self(Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed has 32 bytes"))
     }
 
     /// Returns the public key, as it is written under `trust`.

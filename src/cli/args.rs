@@ -12,6 +12,7 @@ use crate::cli::args_image::ImageCommand;
 use crate::cli::args_model::{
     ForgetArgs, ImpactArgs, KeysCommand, ModelCommand, PredictArgs, SweepCommand,
 };
+use crate::cli::args_remote::RemoteArgs;
 use crate::cli::args_serve::ServeArgs;
 use crate::cli::args_sync::SyncCommand;
 use crate::cli::args_watch::ModelWatchArgs;
@@ -183,6 +184,9 @@ pub struct RunArgs {
     /// Fail immediately if another run holds the workspace, instead of waiting
     #[arg(long)]
     pub no_wait: bool,
+    /// Shared cache
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }
 
 /// Format of progress output.
@@ -455,9 +459,8 @@ pub struct ExportArgs {
     /// The run, as `netsec runs` names it [default: the latest]
     #[arg(long)]
     pub run: Option<String>,
-    /// Sign it with a private key: Ed25519, PKCS#8 in DER, as `openssl genpkey -algorithm ed25519
-    /// -outform DER` makes one. Whoever lists the public key under `trust` in a pipeline lets the
-    /// run decide where refs point
+    /// Sign it with a private key (Ed25519), as `netsec keys signing` makes one: the public key
+    /// under `trust` in a pipeline lets the run decide where refs point
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
     /// Print JSON
@@ -508,6 +511,14 @@ pub enum CacheAction {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Let pipeline files that name this shared cache publish results in it
+    Allow {
+        /// The address, as the pipeline files name it
+        url: String,
+        /// Let them no more
+        #[arg(long)]
+        remove: bool,
     },
     /// Show how much the cache holds
     Stats {

@@ -54,6 +54,12 @@ pub enum KeysCommand {
         #[arg(short, long, value_name = "NAME", default_value = "netsec")]
         output: String,
     },
+    /// Make a key (Ed25519) that signs runs and shared results, and print its public half, for `trust`
+    /// in pipeline files; of a key that is there, print that
+    Signing {
+        /// The file of the private key
+        file: PathBuf,
+    },
 }
 
 /// Check a model.

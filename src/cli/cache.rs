@@ -11,9 +11,11 @@ use crate::base::cancel::Cancel;
 use crate::cli::args::{CacheAction, CacheArgs};
 use crate::cli::args_choose::OverrideArgs;
 use crate::cli::exit::Exit;
-use crate::cli::{interrupt, load, out, run};
+use crate::cli::{allowed_remotes, interrupt, load, out, run};
+use crate::far::machine_class::machine_class;
 use crate::render::columns::columns;
 use crate::reporter::table;
+use crate::stats::arithmetic::arithmetic_answers;
 
 /// Checks, counts or clears what the cache holds.
 ///
@@ -27,6 +29,7 @@ pub fn cache(workspace: &Workspace, args: &CacheArgs) -> Result<Exit, AppError> 
             json,
         } => verify(workspace, VerifyFlags { repair, records }, json),
         CacheAction::Stats { json } => stats(workspace, json),
+        CacheAction::Allow { ref url, remove } => allow(url, remove),
         CacheAction::Gc {
             keep_runs,
             keep_days,
@@ -42,6 +45,18 @@ pub fn cache(workspace: &Workspace, args: &CacheArgs) -> Result<Exit, AppError> 
             gc(workspace, &keep, apply, json)
         }
     }
+}
+
+/// Lets pipeline files publish in a shared cache, or lets them no more.
+fn allow(url: &str, remove: bool) -> Result<Exit, AppError> {
+    let line = match (remove, remove || allowed_remotes::allow(url)?) {
+        (true, _) if allowed_remotes::forbid(url)? => "pipeline files publish there no more",
+        (true, _) => "it was not allowed",
+        (false, true) => "pipeline files may publish there now",
+        (false, false) => "it was allowed before",
+    };
+    out::say(&format!("`{url}`: {line}"));
+    Ok(Exit::Done)
 }
 
 /// What `cache verify` is asked for.
@@ -205,7 +220,9 @@ fn gc(
 fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
     let stats = workspace.stats()?;
     if json {
-        out::json(&json!(stats))?;
+        let mut told = json!(stats);
+        told["machine_class"] = json!(machine_class(&arithmetic_answers()));
+        out::json(&told)?;
         return Ok(Exit::Done);
     }
     let row = |name: &str, value: String| vec![name.to_owned(), value];
@@ -224,6 +241,7 @@ fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
         ),
         row("actions", stats.actions.to_string()),
         row("runs", stats.runs.to_string()),
+        row("machine class", machine_class(&arithmetic_answers())),
     ];
     out::data(columns(&rows).as_bytes())?;
     let mut stages: Vec<_> = stats.stages.iter().collect();

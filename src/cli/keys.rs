@@ -6,7 +6,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::attest::keys::{AttestationKey, AttestationPublicKey, KeyError};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::disk;
-use crate::base::signing::random_bytes;
+use crate::base::signing::{SigningKey, random_bytes};
 use crate::cli::args_model::KeysCommand;
 use crate::cli::args_serve::ApiKeyArgs;
 use crate::cli::exit::Exit;
@@ -22,6 +22,7 @@ pub fn keys(workspace: &Workspace, command: &KeysCommand) -> Result<Exit, AppErr
     match command {
         KeysCommand::New { output } => new_pair(workspace, output),
         KeysCommand::Api(args) => new_api_key(workspace, args),
+        KeysCommand::Signing { file } => signing_key(workspace, file),
     }
 }
 
@@ -95,6 +96,23 @@ fn new_pair(workspace: &Workspace, output: &str) -> Result<Exit, AppError> {
         "wrote `{output}.pem`, the private key: keep it secret; and `{output}.pub.pem`, the public key, which verifies (key {})",
         &key.public().id()[..12]
     ));
+    Ok(Exit::Done)
+}
+
+/// Makes a key that signs runs and shared results unless it is there, and prints its public half.
+fn signing_key(workspace: &Workspace, file: &Path) -> Result<Exit, AppError> {
+    let path = workspace.root().join(file);
+    if disk::look(&path).is_err_and(|error| error.is_missing()) {
+        let document = SigningKey::new_document()
+            .ok_or_else(|| AppError::Data(KeyError::Random.to_string()))?;
+        disk::write_private(&path, &document)?;
+        out::say(&format!(
+            "wrote `{}`, the private key: keep it secret; its public half, for `trust` in pipeline files:",
+            file.display()
+        ));
+    }
+    let key = SigningKey::load(&path)?;
+    out::data(format!("{}\n", key.public()).as_bytes())?;
     Ok(Exit::Done)
 }
 

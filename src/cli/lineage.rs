@@ -19,7 +19,7 @@ use crate::schema::report::{RuleVerdict, ValidationReport};
 
 /// What was found in the direction that was asked for.
 enum FoundLineage {
-    Upstream(ArtifactTrace),
+    Upstream(Box<ArtifactTrace>),
     Downstream(ArtifactImpact),
 }
 
@@ -89,7 +89,7 @@ fn found(workspace: &Workspace, args: &LineageArgs) -> Result<FoundLineage, AppE
     }
     let run = found.run.as_ref();
     let trace = query::trace(&ledger, found.digest, &found.name, run)?;
-    Ok(FoundLineage::Upstream(trace))
+    Ok(FoundLineage::Upstream(Box::new(trace)))
 }
 
 /// What the artifacts of a lineage tell of themselves: the columns and rows of tables, and what came of

@@ -1,11 +1,13 @@
 //! The command-line face.
 
+pub mod allowed_remotes;
 pub mod args;
 pub mod args_choose;
 pub mod args_data;
 pub mod args_deploy;
 pub mod args_image;
 pub mod args_model;
+pub mod args_remote;
 pub mod args_serve;
 pub mod args_sync;
 pub mod args_watch;
@@ -41,6 +43,7 @@ pub mod out;
 pub mod predict;
 pub mod promotion;
 pub mod quarantine;
+pub mod remote;
 pub mod replay;
 pub mod rows;
 pub mod run;

@@ -14,7 +14,7 @@ use crate::cli::check::problems;
 use crate::cli::exit::{Exit, of_error, of_stages};
 use crate::cli::load::{choices, load, wish};
 use crate::cli::threads::use_threads;
-use crate::cli::{interrupt, out, status};
+use crate::cli::{interrupt, out, remote, status};
 use crate::event::Sink;
 use crate::plan::up_to_date::RunSpec;
 use crate::reporter::console::{BarReporter, FailureReporter, LineReporter};
@@ -54,7 +54,7 @@ fn carry_out(workspace: &Workspace, args: &RunArgs) -> Result<Exit, AppError> {
     } else {
         args.log_format.into()
     };
-    let terms = terms(&cancel, jobs, max_failures, !args.no_wait, voice);
+    let mut terms = terms(&cancel, jobs, max_failures, !args.no_wait, voice);
     // What is told with `--json` needs every stage.
     if !(args.json || wish.force || wish.rehash || wish.full) {
         let asked = RunSpec {
@@ -72,6 +72,8 @@ fn carry_out(workspace: &Workspace, args: &RunArgs) -> Result<Exit, AppError> {
     if out::is_terminal() && !args.quiet {
         warn_root(&loaded);
     }
+    let shared = remote::shared_cache(workspace, &loaded, &args.remote)?;
+    terms.shared = shared.as_ref();
     let summary = workspace.run(&loaded, &wish, &terms)?;
     if args.json {
         let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());
@@ -131,6 +133,7 @@ fn terms(
         max_failures,
         program,
         wait,
+        shared: None,
         cancel,
         waiting: &|holder| out::say(&format!("waiting for {holder}")),
         sinks,

@@ -6,13 +6,14 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::name::RefName;
 use crate::base::signing::SigningKey;
+use crate::bucket::error::BucketError;
+use crate::bucket::objects::Bucket;
 use crate::cli::args_model::ManualWordArgs;
 use crate::cli::args_sync::{SyncCommand, SyncListArgs, SyncPullArgs, SyncPushArgs};
 use crate::cli::exit::Exit;
 use crate::cli::load::environment;
 use crate::cli::promotion::word;
 use crate::cli::{interrupt, out, run, runs};
-use crate::far::bucket::{Bucket, BucketError};
 use crate::reporter::table;
 use crate::sync::exchange::{self, SyncError, SyncSummary, pull_ref, pull_run, push_ref, push_run};
 

@@ -37,7 +37,10 @@ impl Driver<'_, '_> {
         let end = match &performed.result {
             Ok(()) => {
                 self.outputs.insert(stage, performed.outputs.clone());
-                ActionEnd::Made
+                match performed.elsewhere {
+                    Some(_) => ActionEnd::Fetched,
+                    None => ActionEnd::Made,
+                }
             }
             Err(error) => self.action_end(stage, error)?,
         };
@@ -52,6 +55,7 @@ impl Driver<'_, '_> {
                 outputs: performed.outputs,
                 notes: performed.notes,
                 rejects: performed.rejects,
+                shared_by: performed.elsewhere.map(|elsewhere| elsewhere.host),
                 // The dispatcher says how it ended.
                 ..self.result(stage, StageOutcome::Failed)
             };
@@ -108,7 +112,7 @@ impl Driver<'_, '_> {
             text: format!("{}.{name}", spec.id),
             digest: Some(*digest),
         });
-        let record = ActionRecord {
+        let mut record = ActionRecord {
             key,
             pipeline: self.setup.planner.pipeline.file.clone(),
             stage: spec.id.clone(),
@@ -132,6 +136,15 @@ impl Driver<'_, '_> {
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
             imported: None,
         };
+        if let Some(elsewhere) = performed.elsewhere.clone() {
+            record.started_ms = elsewhere.started_ms;
+            record.seconds = elsewhere.seconds;
+            record.host = elsewhere.host;
+            record.netsec = elsewhere.netsec;
+            record.imported = Some(elsewhere.origin);
+        }
+        let is_shared = self.setup.shared.is_some() && record.imported.is_none();
+        let shared = is_shared.then(|| record.clone());
         for wish in &wishes {
             if !self.setup.store.has(&wish.to.digest)? {
                 return Ok(Err(StageError::Failed(
@@ -143,7 +156,10 @@ impl Driver<'_, '_> {
         let compared = |port: &str| ingredients.digest(port);
         let wished = WishOrigin {
             key,
-            at_ms: self.setup.clock.now_ms(),
+            at_ms: match &performed.elsewhere {
+                Some(elsewhere) => elsewhere.started_ms,
+                None => self.setup.clock.now_ms(),
+            },
         };
         let mut entries = vec![LedgerEntry::Action(Box::new(record))];
         entries.extend(
@@ -152,7 +168,12 @@ impl Driver<'_, '_> {
                 .map(LedgerEntry::Move),
         );
         match self.enter(&entries) {
-            Ok(()) => Ok(Ok(())),
+            Ok(()) => {
+                if let Some(record) = shared {
+                    self.share(stage, &record);
+                }
+                Ok(Ok(()))
+            }
             Err(error @ LedgerError::Moved { .. }) => {
                 Ok(Err(StageError::Failed(error.to_string())))
             }

@@ -92,6 +92,8 @@ pub enum FinishCause {
 pub enum ActionEnd {
     /// It is recorded.
     Made,
+    /// What came of it where it was carried out before is recorded.
+    Fetched,
     /// It was told to stop, and did.
     Stopped,
     /// It failed.
@@ -300,6 +302,11 @@ impl<'a> Dispatcher<'a> {
                 // Should its output be lost, it begins anew.
                 self.failed_attempts.remove(&stage);
                 self.succeed(stage, StageOutcome::Made);
+            }
+            ActionEnd::Fetched => {
+                self.made.insert(active.key);
+                self.failed_attempts.remove(&stage);
+                self.succeed(stage, StageOutcome::Reused);
             }
             ActionEnd::Lost(lost) if self.may_redo(stage) => self.redo(stage, &lost),
             ActionEnd::Lost(_) => self.give_up(stage, StageOutcome::Failed),

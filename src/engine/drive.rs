@@ -1,17 +1,15 @@
 //! The driver: carries out what the dispatcher decides, and tells it what happened.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::base::cancel::Cancel;
-use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::disk;
-use crate::base::name::{RefName, RunId};
+use crate::base::name::RefName;
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
 use crate::engine::cancel_requests::CancelRequests;
 use crate::engine::committer;
@@ -22,67 +20,30 @@ use crate::engine::emitter::EventEmitter;
 use crate::engine::exec_context::ExecContext;
 use crate::engine::executor::ActionNews;
 use crate::engine::local_executor::LocalExecutor;
-use crate::engine::message::WorkerMessage;
+use crate::engine::message::{PublishedTotals, SharedAnswer, WorkerMessage};
+use crate::engine::run_setup::{RunSetup, RunSummary};
+use crate::engine::shared_results::{self, is_sharable};
 use crate::engine::slots::Slots;
-use crate::engine::worker::{WorkerTask, work};
+use crate::engine::worker::{PerformTask, WorkerTask, work};
 use crate::event::{EventKind, StageResult};
+use crate::far::shared_action::SharedAction;
 use crate::graph::order::weight_below;
 use crate::lineage::record::{ActionRecord, LedgerEntry};
 use crate::pipeline::check::{InputOrigin, StageSpec};
 use crate::plan::action::Action;
 use crate::plan::decide::{self, DecideError, RunReason, Verdict};
 use crate::plan::planner::{OutputDigests, Plan, Planner, StageDecision};
-use crate::stage::io::SupervisorSource;
-use crate::store::blob::{Store, StoreError};
+use crate::store::blob::StoreError;
 
 /// How long the driver sleeps at most before it looks at the cancel token.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// What a run is carried out with.
-pub struct RunSetup<'a> {
-    /// Where decisions are made from.
-    pub planner: &'a Planner<'a>,
-    /// Where outputs are kept; the planner's store.
-    pub store: Arc<dyn Store>,
-    /// Where scratch folders are made.
-    pub temporary: &'a Path,
-    /// The time of day.
-    pub clock: &'a dyn Clock,
-    /// Raised when the run is to stop.
-    pub cancel: &'a Cancel,
-    /// The name of the run.
-    pub run: RunId,
-    /// The machine.
-    pub host: String,
-    /// How many stages may run at once.
-    pub jobs: usize,
-    /// After so many failures nothing more is begun.
-    pub max_failures: Option<usize>,
-    /// Gives the processes that start programs.
-    pub supervisors: &'a dyn SupervisorSource,
-    /// Whether stages that look outside build on nothing they made earlier.
-    pub full: bool,
-}
-
-/// What came of a run.
-#[derive(Clone, Debug)]
-pub struct RunSummary {
-    /// The run.
-    pub run: RunId,
-    /// How it ended.
-    pub outcome: RunOutcome,
-    /// How long it took.
-    pub seconds: f64,
-    /// How each wanted stage ended, in the order of the file.
-    pub stages: Vec<StageResult>,
-    /// Whether a pointer was moved.
-    pub moved: bool,
-}
 
 /// A stage that was handed to a worker.
 pub(crate) struct RunningAction {
     pub(crate) why: String,
     pub(crate) action: Action,
+    /// Whether it is to be looked up in the shared cache first.
+    pub(crate) is_looked_up: bool,
     /// When its work proper began; zero before.
     pub(crate) began_ms: u64,
     /// Raised when it is to stop.
@@ -110,6 +71,7 @@ pub fn drive(
     let (to_workers, tasks) = channel::<WorkerTask>();
     let (to_driver, messages) = channel::<WorkerMessage>();
     let (to_committer, wakes) = channel::<()>();
+    let (to_publisher, results) = channel::<SharedAction>();
     let tasks = Arc::new(Mutex::new(tasks));
     let scratches = &AtomicU64::new(0);
     let slots = &Slots::new(setup.jobs.max(1));
@@ -133,7 +95,11 @@ pub fn drive(
         let spawn = || {
             let tasks = Arc::clone(&tasks);
             let to_driver = to_driver.clone();
-            scope.spawn(move || work(executor, slots, &tasks, &to_driver));
+            let look_up = |action: &Action| match setup.shared {
+                Some(shared) => shared_results::look_up(shared, &executor.context, action),
+                None => SharedAnswer::default(),
+            };
+            scope.spawn(move || work(executor, &look_up, slots, &tasks, &to_driver));
         };
         let mut driver = Driver {
             setup,
@@ -152,10 +118,19 @@ pub fn drive(
             workers: 0,
             to_workers,
             to_committer,
+            to_publisher: Some(to_publisher),
+            published: None,
         };
+        if let Some(shared) = setup.shared {
+            let (store, cancel, to_driver) = (&setup.store, setup.cancel, to_driver.clone());
+            scope.spawn(move || {
+                let is_over = || cancel.is_cancelled();
+                shared_results::publish(shared, store.as_ref(), &is_over, &results, &to_driver);
+            });
+        }
         let (ledger, store, to_driver) = (setup.planner.ledger, &setup.store, to_driver.clone());
         scope.spawn(move || committer::keep(ledger, store.as_ref(), &wakes, &to_driver));
-        // With the driver go the senders, and with them the workers and the committer.
+        // With the driver go the senders, and with them the workers, the committer and the publisher.
         let summary = driver.run(&messages, &spawn);
         if summary.is_err() {
             // The run is lost: what still runs has nowhere to be recorded.
@@ -189,6 +164,10 @@ pub(crate) struct Driver<'a, 'v> {
     workers: usize,
     to_workers: Sender<WorkerTask>,
     pub(crate) to_committer: Sender<()>,
+    /// Nothing once all is sent.
+    pub(crate) to_publisher: Option<Sender<SharedAction>>,
+    /// What was published, once that is over.
+    pub(crate) published: Option<PublishedTotals>,
 }
 
 impl Driver<'_, '_> {
@@ -207,14 +186,14 @@ impl Driver<'_, '_> {
             }
             if self.dispatcher.is_waiting() {
                 match messages.recv_timeout(POLL_INTERVAL) {
-                    Ok(message) => self.hear(message)?,
+                    Ok(message) => self.hear(message, spawn)?,
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
             self.obey(spawn);
         }
-        self.end(messages)
+        self.end(messages, spawn)
     }
 
     /// Tells the dispatcher of requests, of a cancelled run and of the time.
@@ -258,19 +237,24 @@ impl Driver<'_, '_> {
         }
     }
 
-    fn hand_out(&mut self, stage: usize, spawn: &dyn Fn()) {
+    pub(crate) fn hand_out(&mut self, stage: usize, spawn: &dyn Fn()) {
         // More workers than can run: while some run, others prepare and keep.
         if self.workers < self.dispatcher.active() {
             self.workers += 1;
             spawn();
         }
         let running = &self.running[&stage];
-        let task = WorkerTask {
-            action: running.action.clone(),
-            turn: self.turns,
-            cancel: running.cancel.clone(),
+        let action = running.action.clone();
+        let task = if running.is_looked_up {
+            WorkerTask::LookUp(action)
+        } else {
+            self.turns += 1;
+            WorkerTask::Perform(PerformTask {
+                action,
+                turn: self.turns - 1,
+                cancel: running.cancel.clone(),
+            })
         };
-        self.turns += 1;
         self.to_workers
             .send(task)
             .expect("a worker lives as long as the driver");
@@ -372,9 +356,13 @@ impl Driver<'_, '_> {
             let message = format!("stage `{}` runs again: {message}", self.spec(stage).id);
             self.emitter.warn("store::lost", &message);
         }
+        let is_looked_up = self.setup.shared.is_some()
+            && *why != RunReason::Forced
+            && is_sharable(self.spec(stage));
         let running = RunningAction {
             why: why.short(),
             action,
+            is_looked_up,
             began_ms: 0,
             cancel: self.setup.cancel.part(),
         };
@@ -405,7 +393,11 @@ impl Driver<'_, '_> {
         Ok(())
     }
 
-    fn hear(&mut self, message: WorkerMessage) -> Result<(), DecideError> {
+    pub(crate) fn hear(
+        &mut self,
+        message: WorkerMessage,
+        spawn: &dyn Fn(),
+    ) -> Result<(), DecideError> {
         match message {
             WorkerMessage::News { stage, news } => {
                 self.tell_news(stage, news);
@@ -416,6 +408,14 @@ impl Driver<'_, '_> {
                 Ok(())
             }
             WorkerMessage::Finished { stage, performed } => self.back(stage, *performed),
+            WorkerMessage::LookedUp { stage, answer } => self.looked_up(stage, answer, spawn),
+            WorkerMessage::Published { totals, warnings } => {
+                warnings
+                    .iter()
+                    .for_each(|line| self.emitter.warn("cache::shared", line));
+                self.published = Some(totals);
+                Ok(())
+            }
             WorkerMessage::Kept(commits) => {
                 self.emitter.kept(commits);
                 Ok(())
@@ -471,7 +471,11 @@ impl Driver<'_, '_> {
         }
     }
 
-    fn end(&mut self, messages: &Receiver<WorkerMessage>) -> Result<RunSummary, DecideError> {
+    fn end(
+        &mut self,
+        messages: &Receiver<WorkerMessage>,
+        spawn: &dyn Fn(),
+    ) -> Result<RunSummary, DecideError> {
         assert_eq!(
             self.results.len(),
             self.plan.wanted.len(),
@@ -492,6 +496,7 @@ impl Driver<'_, '_> {
         } else {
             RunOutcome::Failed
         };
+        self.wait_for_publisher(messages, spawn)?;
         let record = self.record(Some(outcome));
         let seconds = record.seconds;
         let (counts, run) = (record.counts.clone(), record.run.clone());
@@ -505,7 +510,7 @@ impl Driver<'_, '_> {
                 counts,
             },
         );
-        self.wait_for_keeper(messages)?;
+        self.wait_for_keeper(messages, spawn)?;
         Ok(RunSummary {
             run,
             outcome,
@@ -516,12 +521,16 @@ impl Driver<'_, '_> {
     }
 
     /// Waits until everything entered is kept.
-    fn wait_for_keeper(&mut self, messages: &Receiver<WorkerMessage>) -> Result<(), DecideError> {
+    fn wait_for_keeper(
+        &mut self,
+        messages: &Receiver<WorkerMessage>,
+        spawn: &dyn Fn(),
+    ) -> Result<(), DecideError> {
         while self.emitter.kept_so_far() < self.entered {
             let message = messages
                 .recv()
                 .expect("the committer says why when it goes");
-            self.hear(message)?;
+            self.hear(message, spawn)?;
         }
         Ok(())
     }
@@ -542,6 +551,7 @@ impl Driver<'_, '_> {
             error: None,
             notes: Vec::new(),
             rejects: false,
+            shared_by: None,
         }
     }
 

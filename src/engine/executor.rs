@@ -6,6 +6,7 @@ use crate::base::artifact::{Artifact, ContentRef};
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
+use crate::lineage::record::ImportOrigin;
 use crate::plan::action::Action;
 use crate::stage::context::StageTurn;
 use crate::stage::error::StageError;
@@ -69,6 +70,23 @@ pub struct ActionResult {
     pub rejects: bool,
     /// The parts it was made of, and what they are.
     pub parts: BTreeMap<String, Digest>,
+    /// Where it was carried out, if it was not now and here.
+    pub elsewhere: Option<MadeElsewhere>,
+}
+
+/// Where and when an action was carried out whose result others share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MadeElsewhere {
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// The machine.
+    pub host: String,
+    /// The version of netsec there.
+    pub netsec: String,
+    /// How its record came here.
+    pub origin: ImportOrigin,
 }
 
 impl ActionResult {
@@ -82,6 +100,7 @@ impl ActionResult {
             notes,
             rejects: false,
             parts: BTreeMap::new(),
+            elsewhere: None,
         }
     }
 }

@@ -175,6 +175,7 @@ fn perform(
         notes: gifts.notes,
         rejects: gifts.rejects,
         parts,
+        elsewhere: None,
     };
     for (port, made) in gifts.made {
         match keep(bench.store, port, made, cancel) {

@@ -6,14 +6,22 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::base::cancel::Cancel;
 use crate::engine::executor::{ActionHandle, ActionResult, Executor};
-use crate::engine::message::WorkerMessage;
+use crate::engine::message::{SharedAnswer, WorkerMessage};
 use crate::engine::slots::{self, SlotPermit, Slots};
 use crate::plan::action::Action;
 use crate::stage::context::StageTurn;
 use crate::stage::error::StageError;
 
+/// What is to be done about a stage.
+pub(crate) enum WorkerTask {
+    /// Look it up in the shared cache; that takes no slot and no turn.
+    LookUp(Action),
+    /// Perform it.
+    Perform(PerformTask),
+}
+
 /// A stage to be performed.
-pub(crate) struct WorkerTask {
+pub(crate) struct PerformTask {
     /// The action.
     pub(crate) action: Action,
     /// How many were handed out before it.
@@ -22,23 +30,40 @@ pub(crate) struct WorkerTask {
     pub(crate) cancel: Cancel,
 }
 
+/// Looks an action up in the shared cache.
+pub(crate) type LookUp<'a> = &'a (dyn Fn(&Action) -> SharedAnswer + Sync);
+
 /// Performs tasks until there are no more; a panic around a stage comes back as its failure.
 pub(crate) fn work(
     executor: &dyn Executor,
+    look_up: LookUp<'_>,
     slots: &Slots,
     tasks: &Mutex<Receiver<WorkerTask>>,
     to_driver: &Sender<WorkerMessage>,
 ) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(WorkerTask {
+        let task = match task {
+            Ok(WorkerTask::Perform(task)) => task,
+            Ok(WorkerTask::LookUp(action)) => {
+                let stage = action.stage;
+                let caught = catch_unwind(AssertUnwindSafe(|| look_up(&action)));
+                let answer = caught.unwrap_or_else(|_| SharedAnswer::failed());
+                if to_driver
+                    .send(WorkerMessage::LookedUp { stage, answer })
+                    .is_err()
+                {
+                    return;
+                }
+                continue;
+            }
+            Err(_) => return,
+        };
+        let PerformTask {
             action,
             turn,
             cancel,
-        }) = task
-        else {
-            return;
-        };
+        } = task;
         let stage = action.stage;
         let turn = TaskTurn {
             stage,

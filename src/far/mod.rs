@@ -1,5 +1,9 @@
-//! What is kept away from this machine and shared.
+//! A cache that several machines share.
 //!
-//! [`bucket`] speaks to a bucket, and believes it nothing: every blob is checked against its name.
+//! [`remote_cache`] is what it is asked, whatever it is; [`shared_action`] is what stands in it, and
+//! [`shared_cache`] how a run uses it; [`machine_class`] says whose results are the same to the bit.
 
-pub mod bucket;
+pub mod machine_class;
+pub mod remote_cache;
+pub mod shared_action;
+pub mod shared_cache;

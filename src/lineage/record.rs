@@ -92,8 +92,11 @@ pub struct ActionFlow {
 pub struct ImportOrigin {
     /// When, in milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// The public key that the archive was signed with.
+    /// The public key that vouches for it.
     pub signer: Option<String>,
+    /// The shared cache it was taken from, if it did not come as an archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
 }
 
 impl ActionRecord {

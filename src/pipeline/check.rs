@@ -16,6 +16,7 @@ use crate::stage::limits::{self, Limits};
 use crate::stage::param::{EnvLookup, ParamError, ParamStep, Value, Values, check_record};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::stage::registry::Registry;
+use crate::stage::remote::{RemoteParams, RemoteSettings};
 
 /// A pipeline in which everything means something.
 pub struct Pipeline {
@@ -31,7 +32,9 @@ pub struct Pipeline {
     pub stages: Vec<StageSpec>,
     /// What there is for stages that run at once, by name.
     pub capacity: BTreeMap<String, u64>,
-    /// The public keys whose owners may decide, by what they export, where refs point.
+    /// A cache that others share.
+    pub remote: RemoteSettings,
+    /// The public keys whose owners may decide, by what they made, where refs point.
     pub trust: Vec<String>,
     /// How they hang together.
     pub wiring: StageWiring,
@@ -146,14 +149,11 @@ pub fn check(
             groups.entry(id.stem().to_owned()).or_default().push(index);
         }
     }
-    let there_is = check_record(
-        limits::FileLimitParams::PARAMS,
-        outline.limits.as_ref(),
-        Span::default(),
-        env,
-        &mut problems,
-    );
-    let capacity = limits::capacity(&there_is);
+    let mut record = |params, node: &Option<SyntaxNode>| {
+        check_record(params, node.as_ref(), Span::default(), env, &mut problems)
+    };
+    let capacity = limits::capacity(&record(limits::FileLimitParams::PARAMS, &outline.limits));
+    let remote = RemoteSettings::of(&record(RemoteParams::PARAMS, &outline.remote));
     let scope = CheckScope {
         outline: &outline,
         ids,
@@ -188,6 +188,7 @@ pub fn check(
         seed: outline.seed,
         stages,
         capacity,
+        remote,
         trust: outline.trust.clone(),
         wiring,
     };
@@ -614,6 +615,11 @@ impl StageSpec {
     /// Returns whether it depends on something outside that can change by itself.
     pub fn looks_outside(&self) -> bool {
         self.stage.outside().is_some()
+    }
+
+    /// Returns whether a secret is among its parameters.
+    pub fn has_secret(&self) -> bool {
+        self.values.0.values().any(Value::has_secret)
     }
 
     /// Returns the names of environment variables that the stage needs and that are not set.

@@ -27,6 +27,8 @@ pub struct PipelineOutline {
     pub stages: Vec<StageOutline>,
     /// What there is for stages that run at once.
     pub limits: Option<SyntaxNode>,
+    /// A cache that others share.
+    pub remote: Option<SyntaxNode>,
     /// Public keys whose owners are believed.
     pub trust: Vec<String>,
     /// Stages whose `when` does not hold.
@@ -60,6 +62,7 @@ pub fn outline(gathered: ComposedPipeline) -> (PipelineOutline, Vec<Problem>) {
         seed: SEED,
         stages: Vec::new(),
         limits: None,
+        remote: None,
         trust: Vec::new(),
         left_out: Vec::new(),
     };
@@ -86,7 +89,10 @@ pub fn outline(gathered: ComposedPipeline) -> (PipelineOutline, Vec<Problem>) {
             ("limits", value @ SyntaxValue::Map(_)) => {
                 outline.limits = Some(SyntaxNode::new(value, node.span))
             }
-            ("limits", other) => {
+            ("remote", value @ SyntaxValue::Map(_)) => {
+                outline.remote = Some(SyntaxNode::new(value, node.span))
+            }
+            ("limits" | "remote", other) => {
                 problems.push(problem::wrong_type(other.type_name(), "a map", node.span))
             }
             ("trust", value) => outline.trust = trust(value, node.span, &mut problems),
@@ -136,10 +142,11 @@ pub fn outline(gathered: ComposedPipeline) -> (PipelineOutline, Vec<Problem>) {
 }
 
 /// What may stand at the top of a file.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "seed",
     "limits",
+    "remote",
     "trust",
     "include",
     "params",

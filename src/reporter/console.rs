@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::base::name::StageId;
 use crate::base::outcome::StageOutcome;
 use crate::event::{Event, EventKind, Sink, StageResult};
+use crate::reporter::table;
 
 /// Writes one line an event to `out`; progress is left out.
 pub struct LineReporter<W>(pub W);
@@ -146,6 +147,15 @@ fn told(kind: &EventKind) -> String {
         EventKind::StageFinished(result) => finished(result),
         EventKind::Warning { message, .. } => format!("warning: {message}\n"),
         EventKind::RefMoved { name, to } => format!("  {name} now points at {}\n", to.short()),
+        EventKind::Published {
+            results,
+            bytes,
+            cache,
+        } => {
+            let plural = if *results == 1 { "result" } else { "results" };
+            let size = table::size(*bytes);
+            format!("  published {results} {plural} ({size} of blobs) in {cache}\n")
+        }
         EventKind::RunFinished {
             outcome,
             seconds,
@@ -168,7 +178,10 @@ fn told(kind: &EventKind) -> String {
 fn finished(result: &StageResult) -> String {
     let time = match result.outcome {
         StageOutcome::Made | StageOutcome::Failed => format!("in {:.2} s", result.seconds),
-        _ => String::new(),
+        _ => match &result.shared_by {
+            Some(host) => format!("shared by {host}"),
+            None => String::new(),
+        },
     };
     let mut text = format!("  {:<9} {:<14} {time}", result.outcome.as_str(), result.id)
         .trim_end()

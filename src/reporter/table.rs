@@ -239,11 +239,16 @@ fn trace_line(text: &mut String, trace: &ArtifactTrace, first: &str, rest: &str)
                 ..
             } = action;
             let imported = match imported {
-                Some(ImportOrigin {
-                    signer: Some(signer),
-                    ..
-                }) => format!(", imported, signed by {signer}"),
-                Some(ImportOrigin { signer: None, .. }) => ", imported, not signed".to_owned(),
+                Some(ImportOrigin { signer, cache, .. }) => {
+                    let way = match cache {
+                        Some(cache) => format!("taken from {cache}"),
+                        None => "imported".to_owned(),
+                    };
+                    match signer {
+                        Some(signer) => format!(", {way}, signed by {signer}"),
+                        None => format!(", {way}, not signed"),
+                    }
+                }
                 None => String::new(),
             };
             format!("made by {stage} ({kind}) in run {run}{imported}")

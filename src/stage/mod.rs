@@ -9,5 +9,6 @@ pub mod limits;
 pub mod param;
 pub mod port;
 pub mod registry;
+pub mod remote;
 pub mod schema;
 pub mod sub_action;

@@ -388,6 +388,16 @@ impl Value {
         }
     }
 
+    /// Returns whether it is or holds a secret.
+    pub fn has_secret(&self) -> bool {
+        match self {
+            Self::Secret(_) => true,
+            Self::List(items) => items.iter().any(Self::has_secret),
+            Self::Map(values) => values.0.values().any(Self::has_secret),
+            _ => false,
+        }
+    }
+
     /// Returns the value unless it is or holds a secret: what becomes part of a key.
     pub fn public(&self) -> Option<Value> {
         match self {

@@ -10,6 +10,7 @@ use crate::stage::limits;
 use crate::stage::param::{Param, ParamFallback, ParamType};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::stage::registry::Registry;
+use crate::stage::remote::RemoteParams;
 
 /// A value that stands in for another: `${params.name}` anywhere, `${matrix.name}`, `${item}` and
 /// `${key}` in instances of a stage, `${env.NAME}` in secrets.
@@ -31,8 +32,9 @@ pub fn json_schema(registry: &Registry) -> Value {
             "seed": {"type": ["integer", "string"], "default": 42, "description": "Seed of every stage that draws random numbers."},
             "include": paths("Files whose params, templates, profiles and stages are taken in."),
             "limits": described(record(limits::FileLimitParams::PARAMS), "What there is for stages that run at once."),
+            "remote": described(record(RemoteParams::PARAMS), "A cache that others share."),
             "trust": {
-                "description": "Public keys whose owners are believed: what they exported may decide, once imported, where refs point.",
+                "description": "Public keys whose owners are believed: what they made may decide where refs point, and of a shared cache only what one of them signed is used.",
                 "type": "array",
                 "items": {"type": "string", "pattern": "^ed25519:[0-9a-f]{64}$"},
             },
@@ -235,6 +237,11 @@ pub fn reference(registry: &Registry) -> String {
     page.push_str("\nUnder `limits` of the file:\n\n");
     page.push_str(ROWS);
     parameter_rows(&mut page, "", limits::FileLimitParams::PARAMS);
+    page.push_str(
+        "\n## Remote\n\nUnder `remote` of the file: a cache that others share, see [team](team.md). It has no say in any key.\n\n",
+    );
+    page.push_str(ROWS);
+    parameter_rows(&mut page, "", RemoteParams::PARAMS);
     for kind in registry.kinds() {
         let _ = write!(
             page,

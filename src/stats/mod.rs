@@ -2,6 +2,7 @@
 //! tables and models are not known here.
 
 pub mod adwin;
+pub mod arithmetic;
 pub mod auc;
 pub mod bca;
 pub mod binomial;

@@ -13,7 +13,9 @@ use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
 use crate::base::name::{RefName, RunId};
 use crate::base::signing::SigningKey;
-use crate::far::bucket::{Bucket, BucketError};
+use crate::bucket::error::BucketError;
+use crate::bucket::objects::{BroughtBlob, Bucket};
+use crate::far::remote_cache::WantedBlob;
 use crate::lineage::refs::ManualEvidence;
 use crate::store::blob::{Store, StoreError};
 use crate::sync::shared_ref::SharedRef;
@@ -141,13 +143,21 @@ pub fn pull_run(
     let distinct: BTreeSet<&Digest> = shared.blobs.iter().collect();
     for digest in distinct {
         if !store.has(digest)? {
-            missing.push(*digest);
+            // How large it is, the run does not tell.
+            missing.push(WantedBlob {
+                digest: *digest,
+                most: u64::MAX,
+            });
         }
     }
     let mut bytes = 0;
-    bucket.bring_blobs(&missing, &mut |digest, body| {
-        bytes += body.len() as u64;
-        let kept = store.put(&body)?;
+    let scratch = workspace.cache.join("tmp");
+    bucket.bring_blobs(&missing, &scratch, &mut |digest, brought, size| {
+        bytes += size;
+        let kept = match brought {
+            BroughtBlob::Bytes(bytes) => store.put(&bytes)?,
+            BroughtBlob::File(path) => store.take(&path, terms.cancel)?.0,
+        };
         match kept == *digest {
             true => Ok(()),
             false => Err(SyncError::from(BucketError::Changed(Bucket::blob_name(
@@ -155,7 +165,7 @@ pub fn pull_run(
             )))),
         }
     })?;
-    let archive = disk::temporary(&workspace.cache.join("tmp"))?.into_temp_path();
+    let archive = disk::temporary(&scratch)?.into_temp_path();
     shared.write_archive(&archive, &|digest| Ok(store.get(digest)?))?;
     let taken = workspace.import(&archive, terms)?;
     let summary = SyncSummary {

@@ -10,8 +10,9 @@ use netsec::app::workspace::{
 };
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
-use netsec::engine::drive::RunSummary;
+use netsec::engine::run_setup::RunSummary;
 use netsec::event::{Event, Sink};
+use netsec::far::shared_cache::SharedCache;
 use netsec::stage::context::StageContext;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{InputFile, Inputs, Outputs};
@@ -397,7 +398,17 @@ pub(crate) fn run_with(
     jobs: usize,
     cancel: &Cancel,
 ) -> Result<Ran, AppError> {
-    carry_out(world, text, wish, (jobs, None), cancel)
+    carry_out(world, text, wish, (jobs, None), None, cancel)
+}
+
+/// Runs a pipeline with a cache that others share.
+pub(crate) fn run_shared(world: &World, text: &str, shared: &SharedCache) -> Ran {
+    run_shared_by(world, text, shared, 4)
+}
+
+pub(crate) fn run_shared_by(world: &World, text: &str, shared: &SharedCache, jobs: usize) -> Ran {
+    let (wish, cancel) = (RunRequest::default(), Cancel::new());
+    carry_out(world, text, &wish, (jobs, None), Some(shared), &cancel).unwrap()
 }
 
 pub(crate) fn run_terms(
@@ -411,6 +422,7 @@ pub(crate) fn run_terms(
         text,
         &RunRequest::default(),
         (jobs, most),
+        None,
         &Cancel::new(),
     )
 }
@@ -420,6 +432,7 @@ fn carry_out(
     text: &str,
     wish: &RunRequest,
     (jobs, max_failures): (usize, Option<usize>),
+    shared: Option<&SharedCache>,
     cancel: &Cancel,
 ) -> Result<Ran, AppError> {
     let loaded = load(world, text);
@@ -430,6 +443,7 @@ fn carry_out(
         max_failures,
         program: None,
         wait: false,
+        shared,
         cancel,
         waiting: &|_| {},
         sinks: &|_| Ok(vec![Box::new(sinks.clone())]),

@@ -21,6 +21,7 @@ mod oddities;
 mod records;
 mod registry;
 mod reports;
+mod shared_cache;
 mod sync;
 mod tour;
 mod views;

@@ -14,8 +14,9 @@ use netsec::base::digest::Digest;
 use netsec::base::disk::FileLock;
 use netsec::base::name::RunId;
 use netsec::base::outcome::{FailureClass, RunOutcome, StageOutcome};
-use netsec::engine::drive::{RunSetup, RunSummary, drive};
+use netsec::engine::drive::drive;
 use netsec::engine::emitter::EventEmitter;
+use netsec::engine::run_setup::{RunSetup, RunSummary};
 use netsec::event::{Event, EventKind, Sink};
 use netsec::lineage::ledger::Ledger;
 use netsec::plan::decide::DecideError;
@@ -215,6 +216,7 @@ fn drive_with(
         jobs: 2,
         max_failures: None,
         supervisors: &SupervisorPool::none(),
+        shared: None,
     };
     let summary = drive(&setup, &plan, &mut voice)?;
     let events = heard.0.lock().unwrap().clone();
@@ -379,6 +381,7 @@ fn a_run_that_is_stopped_keeps_what_is_finished() {
         program: None,
         jobs: 2,
         wait: false,
+        shared: None,
         cancel: &cancel,
         waiting: &|_| {},
         sinks: &|_: &Path| Ok(vec![Box::new(Stop(cancel.clone())) as Box<dyn Sink>]),
@@ -420,6 +423,7 @@ fn a_sink_that_fails_is_dropped_and_the_run_goes_on() {
         program: None,
         jobs: 1,
         wait: false,
+        shared: None,
         cancel: &Cancel::new(),
         waiting: &|_| {},
         sinks: &|_: &Path| {

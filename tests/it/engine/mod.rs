@@ -7,4 +7,5 @@ mod limits;
 mod memo;
 mod refs;
 mod reuse;
+mod sharing;
 mod standing;

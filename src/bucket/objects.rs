@@ -4,17 +4,24 @@
 //! what it was (If-Match), so that of two who move it at once one is refused. Whatever is read back is
 //! checked against its name.
 
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use object_store::path::Path as ObjectPath;
 use object_store::{
-    Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    UpdateVersion, WriteMultipart, parse_url_opts,
+    Error as ObjectError, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    UpdateVersion, WriteMultipart,
 };
+use tempfile::TempPath;
 use tokio::runtime::Runtime;
 
-use crate::base::digest::Digest;
+use crate::base::digest::{Digest, StreamHasher};
+use crate::base::disk;
+use crate::bucket::address;
+use crate::bucket::error::{BucketError, BucketResult, failed};
+use crate::far::remote_cache::WantedBlob;
 
 /// So many objects are on their way at a time.
 const ABREAST: usize = 8;
@@ -22,69 +29,17 @@ const ABREAST: usize = 8;
 /// Objects above this many bytes are sent in parts.
 const WHOLE: usize = 8 << 20;
 
-/// What an address may say, and by which variables of the environment, for all kinds of buckets.
-pub const VARIABLES: [(&str, &str); 17] = [
-    ("AWS_ACCESS_KEY_ID", "aws_access_key_id"),
-    ("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"),
-    ("AWS_SESSION_TOKEN", "aws_session_token"),
-    ("AWS_DEFAULT_REGION", "aws_region"),
-    ("AWS_REGION", "aws_region"),
-    ("AWS_ENDPOINT_URL", "aws_endpoint"),
-    ("AWS_ENDPOINT_URL_S3", "aws_endpoint"),
-    ("AWS_ROLE_ARN", "aws_role_arn"),
-    ("AWS_WEB_IDENTITY_TOKEN_FILE", "aws_web_identity_token_file"),
-    (
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "aws_container_credentials_relative_uri",
-    ),
-    (
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "aws_container_credentials_full_uri",
-    ),
-    (
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "google_application_credentials",
-    ),
-    ("GOOGLE_SERVICE_ACCOUNT", "google_service_account"),
-    ("AZURE_STORAGE_ACCOUNT_NAME", "azure_storage_account_name"),
-    ("AZURE_STORAGE_ACCOUNT_KEY", "azure_storage_account_key"),
-    ("AZURE_STORAGE_SAS_KEY", "azure_storage_sas_key"),
-    ("AZURE_STORAGE_TOKEN", "azure_storage_token"),
-];
-
-/// Why a bucket did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum BucketError {
-    /// The address is none.
-    #[error("`{url}` is no address of a bucket: {why}")]
-    Address {
-        /// The address.
-        url: String,
-        /// Why.
-        why: String,
-    },
-    /// The bucket does not let this user in.
-    #[error(
-        "the bucket does not let this user in: look at the keys in the environment, and at what they may do"
-    )]
-    Denied,
-    /// Something else went wrong.
-    #[error("the bucket failed at `{name}`: {why}")]
-    Failed {
-        /// The object.
-        name: String,
-        /// Why.
-        why: String,
-    },
-    /// An object is not what its name says.
-    #[error("`{0}` was changed in the bucket: its bytes are not those of its name")]
-    Changed(String),
+/// A blob that was brought, and whose bytes are those of its name.
+#[derive(Debug)]
+pub enum BroughtBlob {
+    /// A small one.
+    Bytes(Vec<u8>),
+    /// A large one, in a file that goes when this does.
+    File(TempPath),
 }
 
-type BucketResult<T> = Result<T, BucketError>;
-
-/// Keeps a blob that was brought.
-pub type KeepBlob<'a, E> = &'a mut dyn FnMut(&Digest, Vec<u8>) -> Result<(), E>;
+/// Keeps a blob that was brought; told how many bytes it has.
+pub type KeepBlob<'a, E> = &'a mut dyn FnMut(&Digest, BroughtBlob, u64) -> Result<(), E>;
 
 /// Which version of a pointer was seen.
 #[derive(Clone, Debug)]
@@ -97,6 +52,7 @@ pub struct Bucket {
     runtime: Runtime,
     /// Whether pointers are changed by If-Match; a shared folder has none.
     has_versions: bool,
+    url: String,
 }
 
 impl Bucket {
@@ -105,50 +61,30 @@ impl Bucket {
     /// # Errors
     /// The address is none.
     pub fn open(url: &str, environment: &dyn Fn(&str) -> Option<String>) -> BucketResult<Self> {
-        let address = |why: String| BucketError::Address {
-            url: url.to_owned(),
-            why,
-        };
-        let parsed = url::Url::parse(url).map_err(|error| address(error.to_string()))?;
-        if !parsed.username().is_empty() || parsed.password().is_some() {
-            // Not repeated: it may end up in a log.
-            return Err(BucketError::Address {
-                url: "…".to_owned(),
-                why: "an address must not hold a password: keys come from the environment"
-                    .to_owned(),
-            });
-        }
-        let mut options: Vec<(&str, String)> = Vec::new();
-        for (variable, option) in VARIABLES {
-            if let Some(value) = environment(variable).filter(|value| !value.is_empty()) {
-                options.push((option, value));
-            }
-        }
-        // A bucket of this machine, as in tests, is spoken to plainly.
-        let is_here = |value: &str| {
-            ["http://127.0.0.1", "http://localhost"]
-                .iter()
-                .any(|here| value.starts_with(here))
-        };
-        if options
-            .iter()
-            .any(|(option, value)| *option == "aws_endpoint" && is_here(value))
-        {
-            options.push(("aws_allow_http", "true".to_owned()));
-        }
+        let place = address::open(url, environment)?;
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        // A thread of its own keeps connections alive while nobody asks.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("bucket")
             .enable_all()
             .build();
-        let runtime = runtime.map_err(|error| address(error.to_string()))?;
-        let (store, prefix) =
-            parse_url_opts(&parsed, options).map_err(|error| address(plain(&error)))?;
+        let runtime = runtime.map_err(|error| BucketError::Address {
+            url: url.to_owned(),
+            why: error.to_string(),
+        })?;
         Ok(Self {
-            store: Arc::from(store),
-            prefix,
+            store: place.store,
+            prefix: place.prefix,
             runtime,
-            has_versions: parsed.scheme() != "file",
+            has_versions: place.has_versions,
+            url: url.to_owned(),
         })
+    }
+
+    /// Returns its address.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     fn path(&self, name: &str) -> ObjectPath {
@@ -198,35 +134,54 @@ impl Bucket {
         })
     }
 
-    /// Brings blobs, each checked, to `keep`.
+    /// Brings blobs, each checked, to `keep`; large ones as files in `scratch`.
     ///
     /// # Errors
-    /// One is not there, or was changed; the bucket failed.
+    /// One is not there, or was changed; the bucket or the disk failed.
     pub fn bring_blobs<E: From<BucketError>>(
         &self,
-        digests: &[Digest],
+        blobs: &[WantedBlob],
+        scratch: &Path,
         keep: KeepBlob<'_, E>,
     ) -> Result<(), E> {
-        let each = iter(digests).map(|digest| async move {
-            let name = Self::blob_name(digest);
-            let body = self.read(&name).await?;
-            let body = body.map(|(body, _)| body);
-            let body = body.ok_or_else(|| BucketError::Failed {
-                name: name.clone(),
-                why: "it is not there".to_owned(),
-            })?;
-            match Digest::of(&body) == *digest {
-                true => Ok::<_, BucketError>((digest, body)),
-                false => Err(BucketError::Changed(name)),
+        let each = iter(blobs).map(|blob| async move {
+            let name = Self::blob_name(&blob.digest);
+            let got = self.open_object(&name).await?;
+            let got = got.ok_or(BucketError::Gone(blob.digest))?;
+            let size = got.meta.size;
+            if size > blob.most {
+                return Err(BucketError::Changed(name));
             }
+            let brought = match size <= WHOLE as u64 {
+                true => checked(got, &name, &blob.digest).await?,
+                false => spooled(got, &name, &blob.digest, scratch).await?,
+            };
+            Ok::<_, BucketError>((&blob.digest, brought, size))
         });
         self.runtime.block_on(async {
             let mut each = each.buffer_unordered(ABREAST);
             while let Some(brought) = each.next().await {
-                let (digest, body) = brought?;
-                keep(digest, body)?;
+                let (digest, brought, size) = brought?;
+                keep(digest, brought, size)?;
             }
             Ok(())
+        })
+    }
+
+    /// Returns a small object.
+    ///
+    /// # Errors
+    /// It has more bytes than that; the bucket failed.
+    pub fn get_small(&self, name: &str, most: u64) -> BucketResult<Option<Vec<u8>>> {
+        self.runtime.block_on(async {
+            let Some(got) = self.open_object(name).await? else {
+                return Ok(None);
+            };
+            if got.meta.size > most {
+                return Err(BucketError::Changed(name.to_owned()));
+            }
+            let bytes = got.bytes().await.map_err(|error| failed(name, &error))?;
+            Ok(Some(bytes.to_vec()))
         })
     }
 
@@ -317,9 +272,8 @@ impl Bucket {
 
     async fn read(&self, name: &str) -> BucketResult<Option<(Vec<u8>, SeenVersion)>> {
         let told = |error: ObjectError| failed(name, &error);
-        let got = match self.store.get(&self.path(name)).await {
-            Err(ObjectError::NotFound { .. }) => return Ok(None),
-            got => got.map_err(told)?,
+        let Some(got) = self.open_object(name).await? else {
+            return Ok(None);
         };
         let version = UpdateVersion {
             e_tag: got.meta.e_tag.clone(),
@@ -328,22 +282,42 @@ impl Bucket {
         let bytes = got.bytes().await.map_err(told)?;
         Ok(Some((bytes.to_vec(), SeenVersion(version))))
     }
-}
-
-fn failed(name: &str, error: &ObjectError) -> BucketError {
-    match error {
-        ObjectError::PermissionDenied { .. } | ObjectError::Unauthenticated { .. } => {
-            BucketError::Denied
+    async fn open_object(&self, name: &str) -> BucketResult<Option<GetResult>> {
+        match self.store.get(&self.path(name)).await {
+            Err(ObjectError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(name, &error)),
+            Ok(got) => Ok(Some(got)),
         }
-        error => BucketError::Failed {
-            name: name.to_owned(),
-            why: plain(error),
-        },
     }
 }
 
-/// The library's words, on one line and not too many of them.
-fn plain(error: &ObjectError) -> String {
-    let text = error.to_string().replace('\n', " ");
-    text.chars().take(300).collect()
+async fn checked(got: GetResult, name: &str, digest: &Digest) -> BucketResult<BroughtBlob> {
+    let bytes = got.bytes().await.map_err(|error| failed(name, &error))?;
+    match Digest::of(&bytes) == *digest {
+        true => Ok(BroughtBlob::Bytes(bytes.to_vec())),
+        false => Err(BucketError::Changed(name.to_owned())),
+    }
+}
+
+/// Writes an object to a file as it comes, so that it takes no memory.
+async fn spooled(
+    got: GetResult,
+    name: &str,
+    digest: &Digest,
+    scratch: &Path,
+) -> BucketResult<BroughtBlob> {
+    let local = |error: String| BucketError::Local(error);
+    let mut file = disk::temporary(scratch).map_err(|error| local(error.to_string()))?;
+    let mut hasher = StreamHasher::default();
+    let mut pieces = got.into_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| failed(name, &error))?;
+        hasher.update(&piece);
+        file.write_all(&piece)
+            .map_err(|error| local(error.to_string()))?;
+    }
+    match hasher.finish() == *digest {
+        true => Ok(BroughtBlob::File(file.into_temp_path())),
+        false => Err(BucketError::Changed(name.to_owned())),
+    }
 }

@@ -1,0 +1,55 @@
+//! The shared cache of a run: which one, and whether results are published there.
+
+use crate::app::workspace::{AppError, LoadedPipeline, Workspace};
+use crate::base::signing::SigningKey;
+use crate::bucket::cache::BucketCache;
+use crate::bucket::objects::Bucket;
+use crate::cli::args_remote::RemoteArgs;
+use crate::cli::load::environment;
+use crate::cli::{allowed_remotes, out};
+use crate::far::machine_class::machine_class;
+use crate::far::shared_cache::{SharedCache, SharingTerms};
+use crate::stage::remote::RemoteMode;
+use crate::stats::arithmetic::arithmetic_answers;
+
+/// Opens the shared cache that flags, the environment or else the pipeline file name.
+///
+/// A pipeline file alone cannot have results published: whoever runs it has named the cache
+/// themselves, or allowed that one before.
+///
+/// # Errors
+/// The address is none; the key cannot be read.
+pub fn shared_cache(
+    workspace: &Workspace,
+    loaded: &LoadedPipeline,
+    args: &RemoteArgs,
+) -> Result<Option<SharedCache>, AppError> {
+    let settings = &loaded.pipeline.remote;
+    let mode = args.remote_mode.map_or(settings.mode, RemoteMode::from);
+    let named = args.remote_cache.as_deref().filter(|url| !url.is_empty());
+    let Some(url) = named.or(settings.cache.as_deref()) else {
+        return Ok(None);
+    };
+    if mode == RemoteMode::Off {
+        return Ok(None);
+    }
+    let is_allowed = named.is_some() || allowed_remotes::contains(url)?;
+    if mode == RemoteMode::ReadWrite && !is_allowed {
+        out::say(&format!(
+            "results are taken from `{url}` and not published there: the pipeline file alone does not decide where your \
+             results go; `netsec cache allow {url}` lets it"
+        ));
+    }
+    let publishes = mode == RemoteMode::ReadWrite && is_allowed;
+    let key = args.remote_sign.as_deref().filter(|_| publishes);
+    let bucket = Bucket::open(url, &|name| environment(name))
+        .map_err(|error| AppError::Usage(error.to_string()))?;
+    let cache = BucketCache::new(bucket, workspace.cache.join("tmp"));
+    let terms = SharingTerms {
+        class: machine_class(&arithmetic_answers()),
+        publishes,
+        trust: loaded.pipeline.trust.clone(),
+        key: key.map(SigningKey::load).transpose()?,
+    };
+    Ok(Some(SharedCache::new(Box::new(cache), terms)))
+}

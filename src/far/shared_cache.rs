@@ -1,0 +1,239 @@
+//! A run's use of a shared cache: what is believed, what is published, and when it is left alone.
+//!
+//! How: a record is asked for by the key of an action and used only if it is of that key and of this
+//! class of machine and, where the pipeline trusts certain keys, signed by one of them. Whatever is
+//! wrong with it makes it a miss; so does whatever is wrong with the cache itself, which after a few
+//! failures in a row is left alone for the rest of the run. No run fails because of it.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::base::artifact::Artifact;
+use crate::base::digest::Digest;
+use crate::base::signing::SigningKey;
+use crate::far::remote_cache::{RecordName, RemoteCache, RemoteError, RemoteResult, WantedBlob};
+use crate::far::shared_action::SharedAction;
+use crate::store::blob::Store;
+use crate::store::manifest::Manifest;
+
+/// After so many failures in a row the cache is left alone.
+const MOST_FAILURES: usize = 3;
+
+/// The most bytes that the manifest of a directory may have.
+const MANIFEST: u64 = 256 << 20;
+
+/// How a run uses a shared cache.
+pub struct SharingTerms {
+    /// The class of machine whose results are used, and which what is published here is of.
+    pub class: String,
+    /// Whether results are published.
+    pub publishes: bool,
+    /// The public keys whose signatures count; if there are any, what none of them signed is not used.
+    pub trust: Vec<String>,
+    /// The key that signs what is published.
+    pub key: Option<SigningKey>,
+}
+
+/// What a shared cache has for an action.
+#[derive(Debug)]
+pub enum SharedLookup {
+    /// Nothing.
+    Nothing,
+    /// A record that is not used, and why.
+    Refused(String),
+    /// A record that serves.
+    Found(Box<FoundAction>),
+}
+
+/// A record that serves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundAction {
+    /// What came of the action.
+    pub action: SharedAction,
+    /// The public key that it is signed with.
+    pub signer: Option<String>,
+}
+
+/// A shared cache as a run uses it.
+pub struct SharedCache {
+    remote: Box<dyn RemoteCache>,
+    terms: SharingTerms,
+    failures: AtomicUsize,
+    is_left_alone: AtomicBool,
+    /// What is to be told and was not yet.
+    news: Mutex<Vec<String>>,
+}
+
+impl SharedCache {
+    /// Makes it.
+    pub fn new(remote: Box<dyn RemoteCache>, terms: SharingTerms) -> Self {
+        Self {
+            remote,
+            terms,
+            failures: AtomicUsize::new(0),
+            is_left_alone: AtomicBool::new(false),
+            news: Mutex::default(),
+        }
+    }
+
+    /// Returns where it is.
+    pub fn address(&self) -> &str {
+        self.remote.address()
+    }
+
+    /// Returns the class of machine.
+    pub fn class(&self) -> &str {
+        &self.terms.class
+    }
+
+    /// Returns whether results are published.
+    pub fn publishes(&self) -> bool {
+        self.terms.publishes && !self.is_left_alone.load(Ordering::Relaxed)
+    }
+
+    /// Returns what is to be told since this was asked last.
+    pub fn take_news(&self) -> Vec<String> {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks for the record of an action.
+    pub fn find(&self, key: &Digest) -> SharedLookup {
+        if self.is_left_alone.load(Ordering::Relaxed) {
+            return SharedLookup::Nothing;
+        }
+        let name = RecordName {
+            class: &self.terms.class,
+            key,
+        };
+        match self.heard(self.remote.record(name)) {
+            Ok(Some(bytes)) => match self.checked(key, &bytes) {
+                Ok(found) => SharedLookup::Found(Box::new(found)),
+                Err(why) => SharedLookup::Refused(why),
+            },
+            Ok(None) | Err(_) => SharedLookup::Nothing,
+        }
+    }
+
+    fn checked(&self, key: &Digest, bytes: &[u8]) -> Result<FoundAction, String> {
+        let (action, signer) = SharedAction::open(bytes)?;
+        if action.key != *key {
+            return Err("it is the record of another action".to_owned());
+        }
+        if action.class != self.terms.class {
+            return Err(format!(
+                "it was made on a machine of another class, `{}`",
+                action.class
+            ));
+        }
+        let is_trusted = |signer: &String| self.terms.trust.contains(signer);
+        match &signer {
+            _ if self.terms.trust.is_empty() => {}
+            Some(signer) if is_trusted(signer) => {}
+            Some(signer) => {
+                return Err(format!(
+                    "it is signed by {signer}, which is not among `trust`"
+                ));
+            }
+            None => return Err("it is not signed, and the pipeline has keys in `trust`".to_owned()),
+        }
+        Ok(FoundAction { action, signer })
+    }
+
+    /// Brings all that an action made into a store.
+    ///
+    /// # Errors
+    /// Something is gone or was changed, and then the record is worth nothing; the cache failed.
+    pub fn bring(&self, action: &SharedAction, store: &dyn Store) -> RemoteResult<()> {
+        let brought = self.bring_outputs(&action.outputs, store);
+        self.heard(brought)
+    }
+
+    fn bring_outputs(&self, outputs: &[Artifact], store: &dyn Store) -> RemoteResult<()> {
+        let wanted = |output: &Artifact| WantedBlob {
+            digest: output.digest,
+            most: match output.directory {
+                true => MANIFEST,
+                false => output.size,
+            },
+        };
+        self.bring_missing(outputs.iter().map(wanted).collect(), store)?;
+        for output in outputs.iter().filter(|output| output.directory) {
+            let manifest = manifest(store, &output.digest)?;
+            let file = |file: &crate::store::manifest::FileEntry| WantedBlob {
+                digest: file.digest,
+                most: file.size,
+            };
+            self.bring_missing(manifest.files.iter().map(file).collect(), store)?;
+        }
+        Ok(())
+    }
+
+    fn bring_missing(&self, mut blobs: Vec<WantedBlob>, store: &dyn Store) -> RemoteResult<()> {
+        blobs.sort_by_key(|blob| blob.digest);
+        blobs.dedup_by_key(|blob| blob.digest);
+        // One that is damaged here is as good as none.
+        blobs.retain(|blob| !store.has(&blob.digest).unwrap_or(false));
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        self.remote.fetch(&blobs, store)
+    }
+
+    /// Publishes what came of an action: blobs first, then the record that speaks of them.
+    ///
+    /// # Errors
+    /// Something that it made is not in the store; the cache failed.
+    pub fn publish(&self, action: &SharedAction, store: &dyn Store) -> RemoteResult<u64> {
+        let mut blobs: Vec<Digest> = Vec::new();
+        for output in &action.outputs {
+            blobs.push(output.digest);
+            if output.directory {
+                let manifest = manifest(store, &output.digest)?;
+                blobs.extend(manifest.files.iter().map(|file| file.digest));
+            }
+        }
+        blobs.sort();
+        blobs.dedup();
+        let name = RecordName {
+            class: &self.terms.class,
+            key: &action.key,
+        };
+        let record = action.seal(self.terms.key.as_ref());
+        self.heard(self.remote.publish(name, record, &blobs, store))
+    }
+
+    /// Takes note of whether the cache answers: what is gone or wrong is an answer, too.
+    fn heard<T>(&self, answer: RemoteResult<T>) -> RemoteResult<T> {
+        match &answer {
+            Err(RemoteError::Failed(why)) => {
+                let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+                if failures >= MOST_FAILURES {
+                    self.leave_alone(why);
+                }
+            }
+            Err(RemoteError::Denied(why)) => self.leave_alone(why),
+            _ => self.failures.store(0, Ordering::Relaxed),
+        }
+        answer
+    }
+
+    fn leave_alone(&self, why: &str) {
+        if self.is_left_alone.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let line = format!(
+            "the shared cache `{}` is left alone for the rest of this run, and what it might have is made here: {why}",
+            self.address()
+        );
+        self.news
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
+    }
+}
+
+fn manifest(store: &dyn Store, digest: &Digest) -> RemoteResult<Manifest> {
+    let bytes = store.get(digest)?;
+    Manifest::decode(&bytes).map_err(RemoteError::Changed)
+}
