@@ -42,12 +42,13 @@ pub const VARIABLES: [(&str, &str); 17] = [
     ("AZURE_STORAGE_TOKEN", "azure_storage_token"),
 ];
 
-/// How long a connection may take to be made, and how long a server may say nothing.
-const TIMES: [(&str, &str); 3] = [
-    ("connect_timeout", "3 seconds"),
-    ("read_timeout", "20 seconds"),
-    ("timeout", "1 hour"),
-];
+/// How long an answer to a small question is waited for, in seconds, unless the environment says
+/// otherwise.
+const PATIENCE: f64 = 5.0;
+/// The variable that does.
+const PATIENCE_VARIABLE: &str = "NETSEC_REMOTE_TIMEOUT";
+/// So many times that a server may say nothing while much is on its way.
+const SILENCE: u32 = 4;
 
 /// A bucket that an address leads to.
 pub(crate) struct BucketPlace {
@@ -55,27 +56,29 @@ pub(crate) struct BucketPlace {
     pub(crate) prefix: ObjectPath,
     /// Whether an object can be replaced only if it is what was seen.
     pub(crate) has_versions: bool,
+    /// How long an answer to a small question is waited for.
+    pub(crate) patience: Duration,
 }
 
 /// A server that fails is asked again a few times within some seconds: a run goes on without it.
-fn retries() -> RetryConfig {
+fn retries(patience: Duration) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(2),
             base: 2.0,
         },
-        max_retries: 4,
-        retry_timeout: Duration::from_secs(30),
+        max_retries: 3,
+        retry_timeout: patience * SILENCE,
     }
 }
 
 /// A builder that takes what the address and the environment say.
 macro_rules! built {
-    ($builder:ty, $url:expr, $options:expr) => {{
+    ($builder:ty, $url:expr, $options:expr, $patience:expr) => {{
         let mut builder = <$builder>::new()
             .with_url($url.to_string())
-            .with_retry(retries());
+            .with_retry(retries($patience));
         for (option, value) in $options {
             // What belongs to another kind of bucket is left out.
             if let Ok(option) = option.parse() {
@@ -110,14 +113,17 @@ pub(crate) fn open(
     }
     let (scheme, prefix) =
         ObjectStoreScheme::parse(&parsed).map_err(|error| wrong(error.to_string()))?;
-    let options = options(environment);
+    let patience = patience(environment)?;
+    let options = options(environment, patience);
     let store = match scheme {
         ObjectStoreScheme::Local => Ok(Arc::new(LocalFileSystem::new()) as Arc<dyn ObjectStore>),
-        ObjectStoreScheme::AmazonS3 => built!(AmazonS3Builder, parsed, options),
+        ObjectStoreScheme::AmazonS3 => built!(AmazonS3Builder, parsed, options, patience),
         ObjectStoreScheme::GoogleCloudStorage => {
-            built!(GoogleCloudStorageBuilder, parsed, options)
+            built!(GoogleCloudStorageBuilder, parsed, options, patience)
         }
-        ObjectStoreScheme::MicrosoftAzure => built!(MicrosoftAzureBuilder, parsed, options),
+        ObjectStoreScheme::MicrosoftAzure => {
+            built!(MicrosoftAzureBuilder, parsed, options, patience)
+        }
         _ => {
             return Err(wrong(
                 "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER"
@@ -129,10 +135,30 @@ pub(crate) fn open(
         store: store.map_err(|error| wrong(plain(&error)))?,
         prefix,
         has_versions: parsed.scheme() != "file",
+        patience,
     })
 }
 
-fn options(environment: &dyn Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+fn patience(environment: &dyn Fn(&str) -> Option<String>) -> BucketResult<Duration> {
+    let Some(text) = environment(PATIENCE_VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(Duration::from_secs_f64(PATIENCE));
+    };
+    let seconds = text
+        .parse()
+        .ok()
+        .filter(|seconds| (0.001..=3600.0).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| BucketError::Setting {
+            variable: PATIENCE_VARIABLE,
+            why: format!("`{text}` is no number of seconds from 0.001 to 3600"),
+        })
+}
+
+fn options(
+    environment: &dyn Fn(&str) -> Option<String>,
+    patience: Duration,
+) -> Vec<(&'static str, String)> {
     let mut options: Vec<(&str, String)> = Vec::new();
     for (variable, option) in VARIABLES {
         if let Some(value) = environment(variable).filter(|value| !value.is_empty()) {
@@ -151,6 +177,9 @@ fn options(environment: &dyn Fn(&str) -> Option<String>) -> Vec<(&'static str, S
     if has_plain {
         options.push(("aws_allow_http", "true".to_owned()));
     }
-    options.extend(TIMES.map(|(option, time)| (option, time.to_owned())));
+    let milliseconds = |time: Duration| format!("{} ms", time.as_millis());
+    options.push(("connect_timeout", milliseconds(patience)));
+    options.push(("read_timeout", milliseconds(patience * SILENCE)));
+    options.push(("timeout", "1 hour".to_owned()));
     options
 }

@@ -67,7 +67,9 @@ impl From<BucketError> for RemoteError {
             BucketError::Changed(_) => Self::Changed(text),
             BucketError::Denied => Self::Denied(text),
             BucketError::Local(_) => Self::Local(text),
-            BucketError::Address { .. } | BucketError::Failed { .. } => Self::Failed(text),
+            BucketError::Address { .. }
+            | BucketError::Setting { .. }
+            | BucketError::Failed { .. } => Self::Failed(text),
         }
     }
 }

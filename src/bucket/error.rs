@@ -15,6 +15,14 @@ pub enum BucketError {
         /// Why.
         why: String,
     },
+    /// A variable of the environment says something that cannot be.
+    #[error("{variable}: {why}")]
+    Setting {
+        /// Its name.
+        variable: &'static str,
+        /// Why.
+        why: String,
+    },
     /// The bucket does not let this user in.
     #[error(
         "the bucket does not let this user in: look at the keys in the environment, and at what they may do"

@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use object_store::path::Path as ObjectPath;
@@ -53,6 +54,8 @@ pub struct Bucket {
     /// Whether pointers are changed by If-Match; a shared folder has none.
     has_versions: bool,
     url: String,
+    /// How long an answer to a small question is waited for.
+    patience: Duration,
 }
 
 impl Bucket {
@@ -61,8 +64,9 @@ impl Bucket {
     /// # Errors
     /// The address is none.
     pub fn open(url: &str, environment: &dyn Fn(&str) -> Option<String>) -> BucketResult<Self> {
-        let place = address::open(url, environment)?;
+        // Before any client is made; whoever was first is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let place = address::open(url, environment)?;
         // A thread of its own keeps connections alive while nobody asks.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -79,6 +83,7 @@ impl Bucket {
             runtime,
             has_versions: place.has_versions,
             url: url.to_owned(),
+            patience: place.patience,
         })
     }
 
@@ -173,7 +178,7 @@ impl Bucket {
     /// # Errors
     /// It has more bytes than that; the bucket failed.
     pub fn get_small(&self, name: &str, most: u64) -> BucketResult<Option<Vec<u8>>> {
-        self.runtime.block_on(async {
+        let asked = async {
             let Some(got) = self.open_object(name).await? else {
                 return Ok(None);
             };
@@ -182,6 +187,18 @@ impl Bucket {
             }
             let bytes = got.bytes().await.map_err(|error| failed(name, &error))?;
             Ok(Some(bytes.to_vec()))
+        };
+        self.runtime.block_on(async {
+            let answer = tokio::time::timeout(self.patience, asked).await;
+            answer.unwrap_or_else(|_| {
+                Err(BucketError::Failed {
+                    name: name.to_owned(),
+                    why: format!(
+                        "no answer within {} s (NETSEC_REMOTE_TIMEOUT)",
+                        self.patience.as_secs_f64()
+                    ),
+                })
+            })
         })
     }
 

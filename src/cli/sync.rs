@@ -36,7 +36,7 @@ pub fn sync(workspace: &Workspace, command: &SyncCommand) -> Result<Exit, AppErr
 fn told(error: SyncError) -> AppError {
     match error {
         SyncError::App(error) => error,
-        SyncError::Bucket(BucketError::Address { .. })
+        SyncError::Bucket(BucketError::Address { .. } | BucketError::Setting { .. })
         | SyncError::Nothing { .. }
         | SyncError::Diverged { .. } => AppError::Usage(error.to_string()),
         error => AppError::Data(error.to_string()),

@@ -18,6 +18,8 @@ mod dice;
 #[cfg(feature = "kinds")]
 mod docs;
 #[cfg(feature = "kinds")]
+mod far;
+#[cfg(feature = "kinds")]
 mod kinds;
 #[cfg(feature = "kinds")]
 mod mongod;

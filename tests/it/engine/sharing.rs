@@ -24,10 +24,13 @@ const PIPELINE: &str = "stages:
   d: { kind: join, inputs: { x: b.out, y: c.out } }
 ";
 
+/// Records by class and key.
+type Records = BTreeMap<(String, Digest), Vec<u8>>;
+
 /// What is kept elsewhere.
 #[derive(Clone, Default)]
 struct Shelf {
-    records: Arc<Mutex<BTreeMap<(String, Digest), Vec<u8>>>>,
+    records: Arc<Mutex<Records>>,
     blobs: Arc<Mutex<BTreeMap<Digest, Vec<u8>>>>,
     calls: Arc<AtomicUsize>,
     /// How likely a call goes wrong, in percent, and by which chance.
