@@ -88,6 +88,7 @@ pub fn drive(
             host: &setup.host,
             supervisors: setup.supervisors,
             full: setup.full,
+            shared: setup.shared,
         },
         slots,
     };
@@ -457,7 +458,11 @@ impl Driver<'_, '_> {
                 outcome,
                 seconds,
                 commits,
+                shared,
             } => {
+                if let Some(shared) = shared {
+                    self.publish(*shared);
+                }
                 // A committer that has gone has said why.
                 let _ = self.to_committer.send(());
                 let kind = EventKind::PartFinished {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::base::clock::Clock;
 use crate::base::name::RunId;
+use crate::far::shared_cache::SharedCache;
 use crate::lineage::ledger::Ledger;
 use crate::pipeline::check::Pipeline;
 use crate::plan::planner::SourceFiles;
@@ -37,6 +38,8 @@ pub struct ExecContext<'a> {
     pub supervisors: &'a dyn SupervisorSource,
     /// Whether stages that look outside build on nothing they made earlier.
     pub full: bool,
+    /// A cache that others share.
+    pub shared: Option<&'a SharedCache>,
 }
 
 pub(crate) fn stage_error(error: StoreError) -> StageError {

@@ -6,6 +6,7 @@ use crate::base::artifact::{Artifact, ContentRef};
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
+use crate::far::shared_action::SharedAction;
 use crate::lineage::record::ImportOrigin;
 use crate::plan::action::Action;
 use crate::stage::context::StageTurn;
@@ -52,6 +53,8 @@ pub enum ActionNews {
         seconds: f64,
         /// The number of the commit.
         commits: u64,
+        /// What is to be published of it.
+        shared: Option<Box<SharedAction>>,
     },
 }
 

@@ -45,7 +45,11 @@ impl Driver<'_, '_> {
             .iter()
             .map(|input| input.port.as_str())
             .collect();
-        let action = SharedAction::of(record, shared.class(), &ports);
+        self.publish(SharedAction::of(record, shared.class(), &ports));
+    }
+
+    /// Has something published.
+    pub(crate) fn publish(&self, action: SharedAction) {
         if let Some(to_publisher) = &self.to_publisher {
             // A publisher that has gone has said why.
             let _ = to_publisher.send(action);

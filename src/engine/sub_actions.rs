@@ -11,8 +11,11 @@ use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
 use crate::engine::exec_context::{ExecContext, panic_text, stage_error};
 use crate::engine::executor::ActionNews;
+use crate::engine::shared_results::is_sharable;
 use crate::engine::slots::Slots;
-use crate::lineage::record::{ActionRecord, InputRecord, LedgerEntry};
+use crate::far::shared_action::SharedAction;
+use crate::far::shared_cache::{FoundAction, SharedCache, SharedLookup};
+use crate::lineage::record::{ActionRecord, ImportOrigin, InputRecord, LedgerEntry};
 use crate::plan::decide;
 use crate::plan::key::Ingredients;
 use crate::stage::context::{StageContext, SubActionBody, SubActions};
@@ -31,6 +34,12 @@ pub(crate) struct RecordedSubActions<'a> {
     /// Every part that was asked for, and what it is.
     pub(crate) made: Mutex<BTreeMap<String, Digest>>,
 }
+
+/// So many parts are asked other machines for at a time.
+const ASKED_ABREAST: usize = 16;
+
+/// What another machine has of a part.
+type SharedPart = Option<Result<Vec<BlobRef>, StageError>>;
 
 /// What is kept of a part, or why nothing is.
 type SubActionResult = Result<Vec<BlobRef>, StageError>;
@@ -121,6 +130,39 @@ impl SubActions for RecordedSubActions<'_> {
         Ok(kept)
     }
 
+    fn recall_all(&self, parts: &[SubAction]) -> Result<Vec<Option<Vec<BlobRef>>>, StageError> {
+        let mut recalled = Vec::with_capacity(parts.len());
+        for part in parts {
+            recalled.push(self.recall(part)?);
+        }
+        let is_asked = |at: &usize| recalled[*at].is_none() && parts[*at].is_costly;
+        let asked: Vec<usize> = (0..parts.len()).filter(is_asked).collect();
+        let (Some(shared), false) = (self.shared(), asked.is_empty()) else {
+            return Ok(recalled);
+        };
+        let next = AtomicUsize::new(0);
+        let answers: Vec<Mutex<SharedPart>> = asked.iter().map(|_| Mutex::default()).collect();
+        std::thread::scope(|threads| {
+            for _ in 0..asked.len().min(ASKED_ABREAST) {
+                threads.spawn(|| {
+                    while let Some(at) = asked.get(next.fetch_add(1, Ordering::SeqCst)) {
+                        let part = &parts[*at];
+                        let answer = self.shared_part(shared, part).transpose();
+                        let place = asked.binary_search(at).expect("it is asked for");
+                        *answers[place]
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner) = answer;
+                    }
+                });
+            }
+        });
+        for (at, answer) in asked.iter().zip(answers) {
+            let answer = answer.into_inner().unwrap_or_else(PoisonError::into_inner);
+            recalled[*at] = answer.transpose()?;
+        }
+        Ok(recalled)
+    }
+
     fn has(&self, digest: &Digest) -> Result<bool, StageError> {
         self.bench.store.has(digest).map_err(stage_error)
     }
@@ -169,15 +211,59 @@ impl RecordedSubActions<'_> {
                 directory: false,
             }
         });
-        self.record(
-            part,
-            &ingredients,
-            key,
-            outputs.collect(),
-            (started_ms, seconds),
-        )?;
+        let record = self.record_of(part, &ingredients, key, outputs.collect());
+        let record = ActionRecord {
+            started_ms,
+            seconds,
+            ..record
+        };
+        let shared = self.shared().filter(|_| part.is_costly);
+        let shared = shared.filter(|shared| shared.publishes());
+        let shared = shared.map(|shared| SharedAction::of(&record, shared.class(), &part.inputs));
+        self.record(record, shared)?;
         self.note(part, &kept);
         Ok(kept)
+    }
+
+    /// The shared cache, if what the stage makes may be shared.
+    fn shared(&self) -> Option<&SharedCache> {
+        let spec = &self.bench.pipeline.stages[self.stage];
+        self.bench.shared.filter(|_| is_sharable(spec))
+    }
+
+    /// Takes a part over that another machine made, and records it as that.
+    fn shared_part(
+        &self,
+        shared: &SharedCache,
+        part: &SubAction,
+    ) -> Result<Option<Vec<BlobRef>>, StageError> {
+        let ingredients = self.ingredients(part);
+        let SharedLookup::Found(found) = shared.find(&ingredients.key()) else {
+            return Ok(None);
+        };
+        let FoundAction { action, signer } = *found;
+        let is_whole = action.outputs.iter().all(|made| !made.directory);
+        // Whatever is amiss, the part is made here.
+        if !is_whole || shared.bring(&action, self.bench.store.as_ref()).is_err() {
+            return Ok(None);
+        }
+        let kept: Vec<BlobRef> = action.outputs.iter().map(BlobRef::of).collect();
+        let record = self.record_of(part, &ingredients, action.key, action.outputs);
+        let record = ActionRecord {
+            started_ms: action.started_ms,
+            seconds: action.seconds,
+            host: action.host,
+            netsec: action.netsec,
+            imported: Some(ImportOrigin {
+                at_ms: self.bench.clock.now_ms(),
+                signer,
+                cache: Some(shared.address().to_owned()),
+            }),
+            ..record
+        };
+        self.record(record, None)?;
+        self.note(part, &kept);
+        Ok(Some(kept))
     }
 
     fn ingredients(&self, part: &SubAction) -> Ingredients {
@@ -214,27 +300,17 @@ impl RecordedSubActions<'_> {
         };
         match decide::lost(self.bench.store.as_ref(), &record.outputs).map_err(stage_error)? {
             Some(_) => Ok(None),
-            None => Ok(Some(
-                record
-                    .outputs
-                    .iter()
-                    .map(|made| BlobRef {
-                        digest: made.digest,
-                        size: made.size,
-                    })
-                    .collect(),
-            )),
+            None => Ok(Some(record.outputs.iter().map(BlobRef::of).collect())),
         }
     }
 
-    fn record(
+    fn record_of(
         &self,
         part: &SubAction,
         ingredients: &Ingredients,
         key: Digest,
         outputs: Vec<Artifact>,
-        (started_ms, seconds): (u64, f64),
-    ) -> Result<(), StageError> {
+    ) -> ActionRecord {
         let spec = &self.bench.pipeline.stages[self.stage];
         let text = |port: &str| {
             spec.inputs
@@ -247,7 +323,7 @@ impl RecordedSubActions<'_> {
             text: text(port).unwrap_or_default(),
             digest: ingredients.digest(port),
         };
-        let record = ActionRecord {
+        ActionRecord {
             key,
             pipeline: self.bench.pipeline.file.clone(),
             stage: spec.id.clone(),
@@ -260,11 +336,23 @@ impl RecordedSubActions<'_> {
             notes: Vec::new(),
             rejects: false,
             run: self.bench.run.clone(),
-            started_ms,
-            seconds,
+            started_ms: 0,
+            seconds: 0.0,
             host: self.bench.host.to_owned(),
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
             imported: None,
+        }
+    }
+
+    fn record(&self, record: ActionRecord, shared: Option<SharedAction>) -> Result<(), StageError> {
+        let name = record.part.clone().unwrap_or_default();
+        let outcome = match record.imported {
+            Some(_) => StageOutcome::Reused,
+            None => StageOutcome::Made,
+        };
+        let seconds = match outcome {
+            StageOutcome::Made => record.seconds,
+            _ => 0.0,
         };
         let entered = self
             .bench
@@ -272,10 +360,11 @@ impl RecordedSubActions<'_> {
             .enter(&[LedgerEntry::Action(Box::new(record))]);
         let commits = entered.map_err(|error| StageError::Storage(error.to_string()))?;
         (self.observe)(ActionNews::SubAction {
-            name: part.name.clone(),
-            outcome: StageOutcome::Made,
+            name,
+            outcome,
             seconds,
             commits,
+            shared: shared.map(Box::new),
         });
         Ok(())
     }

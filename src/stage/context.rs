@@ -111,6 +111,14 @@ pub trait SubActions: Sync {
     /// `Storage`.
     fn recall(&self, part: &SubAction) -> Result<Option<Vec<BlobRef>>, StageError>;
 
+    /// The same of several parts, in order, and of those that are costly also from other machines.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn recall_all(&self, parts: &[SubAction]) -> Result<Vec<Option<Vec<BlobRef>>>, StageError> {
+        parts.iter().map(|part| self.recall(part)).collect()
+    }
+
     /// Returns whether bytes are kept.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::stage::param::Value;
 
@@ -19,6 +20,8 @@ pub struct SubAction {
     pub with: BTreeMap<String, Value>,
     /// The stage's input ports whose contents it uses.
     pub inputs: Vec<&'static str>,
+    /// Whether it takes so much longer than a question to another machine that it is worth asking there.
+    pub is_costly: bool,
 }
 
 impl SubAction {
@@ -29,6 +32,16 @@ impl SubAction {
             name,
             with: BTreeMap::new(),
             inputs: Vec::new(),
+            is_costly: false,
+        }
+    }
+
+    /// Makes it one that is worth asking other machines for.
+    #[must_use]
+    pub fn costly(self) -> Self {
+        Self {
+            is_costly: true,
+            ..self
         }
     }
 
@@ -53,4 +66,14 @@ pub struct BlobRef {
     pub digest: Digest,
     /// How many they are.
     pub size: u64,
+}
+
+impl BlobRef {
+    /// Names the bytes of an artifact that is no directory.
+    pub fn of(made: &Artifact) -> Self {
+        Self {
+            digest: made.digest,
+            size: made.size,
+        }
+    }
 }

@@ -205,6 +205,7 @@ impl<'a> CrossValidation<'a> {
         let name = format!("trial-{}-fold-{}", number + 1, fold + 1);
         let setting: BTreeMap<String, HyperparameterValue> = trial.named().into_iter().collect();
         let mut part = SubAction::new("trial", name)
+            .costly()
             .with("learner", trial.learner.name)
             .with("setting", setting)
             .with("folds", &self.key)
@@ -324,8 +325,8 @@ impl<'a> CrossValidation<'a> {
             .map(|(trial, fold)| self.part(&trials[*trial], first + trial, *fold))
             .collect();
         let mut missing = BTreeSet::new();
-        for (part, pair) in parts.iter().zip(&pairs) {
-            if context.memo.recall(part)?.is_none() {
+        for (kept, pair) in context.memo.recall_all(&parts)?.iter().zip(&pairs) {
+            if kept.is_none() {
                 missing.insert(*pair);
             }
         }

@@ -65,3 +65,88 @@ fn a_second_workspace_carries_nothing_out() {
     assert_eq!(artifacts(&second), artifacts(&first));
     assert!(told.contains("shared by"), "{told}");
 }
+
+/// Writes the pipeline with a search over these values of `alpha`.
+fn with_alphas(world: &World, alphas: &str) {
+    let pipeline = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
+    let line = "with: { select: { metric: f1, min_score: 0.9 } }";
+    let grid =
+        format!("candidates: [{{ learner: logistic_regression, grid: {{ alpha: {alphas} }} }}]");
+    let changed = pipeline.replace(line, &line.replace("with: {", &format!("with: {{ {grid},")));
+    assert!(changed.contains(&grid));
+    world.write("pipelines/default.yaml", changed);
+}
+
+/// How the parts of `train` ended in the only run.
+fn fits(world: &World) -> (usize, usize) {
+    let runs = netsec::base::disk::walk(&world.root().join("cache/runs")).unwrap();
+    let log = runs
+        .iter()
+        .find(|(name, _)| name.ends_with(".jsonl"))
+        .unwrap();
+    let text = std::fs::read_to_string(&log.1).unwrap();
+    let events = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let fits: Vec<Value> = events
+        .map(|event| event["event"]["part_finished"].clone())
+        .filter(|part| part["stage"] == "train")
+        .collect();
+    let count = |outcome: &str| {
+        fits.iter()
+            .filter(|part| part["outcome"] == outcome)
+            .count()
+    };
+    (count("made"), count("reused"))
+}
+
+#[test]
+fn a_wider_search_takes_over_the_fits_of_another_machine() {
+    let (here, there, shared) = (World::shipped(), World::shipped(), Shared::new());
+    with_alphas(&here, "[1, 10]");
+    run(&here, &shared, "read-write", &[]);
+    let (made, reused) = fits(&here);
+    assert!(made > 0 && reused == 0, "{made} {reused}");
+    with_alphas(&there, "[1, 10, 30]");
+    let (summary, told) = run(&there, &shared, "read", &[]);
+    // The one more, in each fold.
+    let (more, taken) = fits(&there);
+    assert_eq!(taken, made, "{told}");
+    assert!(more > 0 && more < made, "{more} of {made}");
+    let alone = World::shipped();
+    with_alphas(&alone, "[1, 10, 30]");
+    let (local, _) = run(&alone, &Shared::new(), "off", &[]);
+    assert_eq!(artifacts(&summary), artifacts(&local));
+}
+
+#[test]
+fn a_pipeline_file_alone_has_nothing_published() {
+    let (world, shared) = (World::shipped(), Shared::new());
+    let pipeline = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
+    let remote = format!(
+        "remote: {{ cache: \"{}\", mode: read-write }}\n",
+        shared.url()
+    );
+    world.write("pipelines/default.yaml", format!("{remote}{pipeline}"));
+    let home = World::new();
+    let netsec = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.env("XDG_CONFIG_HOME", home.root());
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let published = || shared.0.root().join("cache/v1/actions").exists();
+    let run = ["run", "pipelines/default.yaml", "--until", "validate"];
+    let told = netsec(&run);
+    assert!(
+        told.contains("the pipeline file alone does not decide"),
+        "{told}"
+    );
+    assert!(!published());
+    netsec(&["cache", "allow", &shared.url()]);
+    netsec(&[&run[..], &["--force"]].concat());
+    assert!(published());
+    netsec(&["cache", "allow", "--remove", &shared.url()]);
+    assert!(netsec(&[&run[..], &["--force"]].concat()).contains("alone does not decide"));
+}
