@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod artifacts;
+pub mod audit_shared;
 pub mod cancel;
 pub mod check_lineage;
 pub mod explain;

@@ -150,6 +150,14 @@ pub struct RunOptions<'a> {
 }
 
 impl<'a> RunOptions<'a> {
+    /// Returns an error if the run is to stop.
+    pub(crate) fn check(&self) -> AppResult<()> {
+        match self.cancel.is_cancelled() {
+            true => Err(AppError::Stopped),
+            false => Ok(()),
+        }
+    }
+
     /// The terms of a run that is told to nobody.
     pub fn quiet(jobs: usize, cancel: &'a Cancel) -> Self {
         let (waiting, sinks) = (&|_: &str| {}, &|_: &Path| Ok(Vec::new()));

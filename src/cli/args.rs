@@ -512,6 +512,17 @@ pub enum CacheAction {
         #[arg(long)]
         json: bool,
     },
+    /// Make some stages again that were taken from a shared cache, and compare to the bit
+    Audit {
+        /// The pipeline file
+        file: String,
+        /// How many stages, drawn by chance
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        sample: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Let pipeline files that name this shared cache publish results in it
     Allow {
         /// The address, as the pipeline files name it

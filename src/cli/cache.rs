@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
+use crate::app::audit_shared::{AuditSample, AuditedStage};
 use crate::app::gc::RetentionRule;
 use crate::app::verify::Verification;
 use crate::app::workspace::{AppError, RunOptions, RunRequest, Workspace};
 use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
+use crate::base::signing::random_bytes;
 use crate::cli::args::{CacheAction, CacheArgs};
 use crate::cli::args_choose::OverrideArgs;
 use crate::cli::exit::Exit;
@@ -29,6 +32,11 @@ pub fn cache(workspace: &Workspace, args: &CacheArgs) -> Result<Exit, AppError> 
             json,
         } => verify(workspace, VerifyFlags { repair, records }, json),
         CacheAction::Stats { json } => stats(workspace, json),
+        CacheAction::Audit {
+            ref file,
+            sample,
+            json,
+        } => audit(workspace, file, sample, json),
         CacheAction::Allow { ref url, remove } => allow(url, remove),
         CacheAction::Gc {
             keep_runs,
@@ -45,6 +53,40 @@ pub fn cache(workspace: &Workspace, args: &CacheArgs) -> Result<Exit, AppError> 
             gc(workspace, &keep, apply, json)
         }
     }
+}
+
+/// Makes some of what was taken from a shared cache again, and compares.
+fn audit(workspace: &Workspace, file: &str, count: usize, json: bool) -> Result<Exit, AppError> {
+    let loaded = load::load(workspace, file, &OverrideArgs::default())?;
+    let seed = random_bytes().map_or(0, |bytes| Digest::from_bytes(bytes).head());
+    let sample = AuditSample { count, seed };
+    let audited = with_terms(|terms| workspace.audit_shared(&loaded, sample, terms))?;
+    let is_good = audited.iter().all(AuditedStage::is_same);
+    if json {
+        out::json(&json!({"same": is_good, "stages": audited}))?;
+        return Ok(if is_good { Exit::Done } else { Exit::Failed });
+    }
+    for stage in &audited {
+        let state = match (&stage.error, stage.different.as_slice()) {
+            (Some(error), _) => format!("could not be made again: {error}"),
+            (None, []) => "the same, to the bit".to_owned(),
+            (None, ports) => format!("other bytes in {}", ports.join(", ")),
+        };
+        let signer = stage.signer.as_deref().unwrap_or("nobody");
+        let (name, host) = (&stage.stage, &stage.host);
+        out::data(format!("{name}  {state}  (made by {host}, signed by {signer})\n").as_bytes())?;
+    }
+    if audited.is_empty() {
+        out::say(&format!(
+            "nothing in use of `{file}` was taken from a shared cache"
+        ));
+    } else if !is_good {
+        out::say(
+            "what comes out otherwise was made by a program whose result its declarations do not determine, or is not to be \
+             believed: `netsec run --force` makes it here",
+        );
+    }
+    Ok(if is_good { Exit::Done } else { Exit::Failed })
 }
 
 /// Lets pipeline files publish in a shared cache, or lets them no more.

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use netsec::far::shared_action::SharedAction;
+
 use crate::world::World;
 
 /// Where results are shared.
@@ -64,6 +66,63 @@ fn a_second_workspace_carries_nothing_out() {
     );
     assert_eq!(artifacts(&second), artifacts(&first));
     assert!(told.contains("shared by"), "{told}");
+    let signed = there.ok(&["lineage", "train.model"]);
+    assert!(
+        signed.contains(&format!("signed by {}", public.trim())),
+        "{signed}"
+    );
+    let audit = [
+        "cache",
+        "audit",
+        "pipelines/default.yaml",
+        "--sample",
+        "9",
+        "--json",
+    ];
+    let audited: Value = serde_json::from_str(&there.ok(&audit)).unwrap();
+    assert_eq!(audited["stages"].as_array().unwrap().len(), 7);
+    assert_eq!(audited["same"], true, "{audited}");
+}
+
+#[test]
+fn an_audit_finds_what_was_not_made_as_it_says() {
+    let (here, there, shared) = (World::shipped(), World::shipped(), Shared::new());
+    run(&here, &shared, "read-write", &["--until", "validate"]);
+    let actions = shared.0.root().join("cache/v1/actions");
+    for (_, path) in netsec::base::disk::walk(&actions).unwrap() {
+        let (mut action, _) = SharedAction::open(&std::fs::read(&path).unwrap()).unwrap();
+        if action.kind == "validate" {
+            let other = action.outputs[0].digest;
+            let report = action
+                .outputs
+                .iter_mut()
+                .find(|output| output.port == "report");
+            report.unwrap().digest = other;
+            shared.0.write(
+                path.strip_prefix(shared.0.root())
+                    .unwrap()
+                    .to_str()
+                    .unwrap(),
+                action.seal(None),
+            );
+        }
+    }
+    let (summary, told) = run(&there, &shared, "read", &["--until", "validate"]);
+    assert_eq!(outcomes(&summary), ["reused", "reused"], "{told}");
+    let audit = ["cache", "audit", "pipelines/default.yaml"];
+    // Of the whole pipeline only what is up to date is looked at.
+    let found = there.netsec(&audit);
+    assert_eq!(found.code, 1, "{}", found.stderr);
+    assert!(
+        found.stdout.contains("validate  other bytes in report"),
+        "{}",
+        found.stdout
+    );
+    assert!(
+        found.stdout.contains("ingest  the same, to the bit"),
+        "{}",
+        found.stdout
+    );
 }
 
 /// Writes the pipeline with a search over these values of `alpha`.
