@@ -3,9 +3,13 @@
 //!
 //! How: the driver tells what happened (`began`, `ended`, `cancel`, `stop_stages`, `tick`) and asks
 //! for the stage that may begin, `next_ready`. It looks whether that stage is up to date, answers with
-//! `run`, `reused` or `impossible`, and carries out the commands that piled up, in their order. Every
-//! stage is in one place: waiting in the schedule, active (a worker has it), held back because an
-//! equal action is under way, waiting for its retry, or finished.
+//! `run`, `look_up`, `reused` or `impossible`, and carries out the commands that piled up, in their
+//! order. Every stage is in one place: waiting in the schedule, active (a worker has it, or it was
+//! looked up elsewhere in vain and waits for one), held back because an equal action is under way,
+//! waiting for its retry, or finished.
+//!
+//! Looking a stage up takes no place among those that are performed, since it is waiting and not
+//! work: many more are looked up at once than can run.
 //!
 //! The invariants: each wanted stage is finished once, or once more after its output was lost; no two
 //! active stages have the same key; what is taken of the capacity is what active stages take.
@@ -37,6 +41,8 @@ pub struct DispatchTerms<'a> {
 pub struct DispatchLimits {
     /// How many stages may run at once.
     pub jobs: usize,
+    /// How many stages may be looked up elsewhere at once; none if there is nowhere to look.
+    pub lookups: usize,
     /// After so many failures nothing more is begun.
     pub max_failures: Option<usize>,
     /// What there is of what stages take, by name.
@@ -52,6 +58,8 @@ pub struct DispatchLimits {
 pub enum DispatchCommand {
     /// Give the stage to a worker.
     Perform(usize),
+    /// Have the stage looked up elsewhere.
+    LookUp(usize),
     /// Raise the stage's cancel token.
     Stop(usize),
     /// Say that the stage is being stopped because somebody asked for it.
@@ -117,10 +125,22 @@ pub enum StopReason {
     Asked,
 }
 
-/// A stage that a worker has.
+/// Where an active stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ActivePlace {
+    /// It is being looked up.
+    Looking,
+    /// It was not found, and a worker is to have it when there is a place.
+    Missed,
+    /// A worker has it.
+    Working,
+}
+
+/// A stage that a worker has, or is to have.
 #[derive(Clone, Copy, Debug)]
 struct ActiveStage {
     key: Digest,
+    place: ActivePlace,
     /// When its work proper began.
     began_ms: Option<u64>,
     stop: Option<StopReason>,
@@ -139,6 +159,7 @@ struct PendingRetry {
 pub struct Dispatcher<'a> {
     terms: Vec<DispatchTerms<'a>>,
     jobs: usize,
+    lookups: usize,
     max_failures: Option<usize>,
     schedule: Schedule<'a>,
     capacity: Capacity,
@@ -146,6 +167,8 @@ pub struct Dispatcher<'a> {
     /// Stages that are finished.
     over: HashSet<usize>,
     active: BTreeMap<usize, ActiveStage>,
+    /// Active stages that were looked up in vain, in their order.
+    missed: VecDeque<usize>,
     retries: Vec<PendingRetry>,
     /// Stages that wait because an equal action is under way, with its key.
     coalesced: Vec<(usize, Digest)>,
@@ -174,12 +197,14 @@ impl<'a> Dispatcher<'a> {
         Self {
             terms,
             jobs: limits.jobs.max(1),
+            lookups: limits.lookups,
             max_failures: limits.max_failures,
             schedule: Schedule::new(graph, wanted, urgency),
             capacity: Capacity::new(limits.capacity),
             turns: limits.turns,
             over: HashSet::new(),
             active: BTreeMap::new(),
+            missed: VecDeque::new(),
             retries: Vec::new(),
             coalesced: Vec::new(),
             made: HashSet::new(),
@@ -203,7 +228,13 @@ impl<'a> Dispatcher<'a> {
 
     /// Returns how many stages workers have.
     pub fn active(&self) -> usize {
-        self.active.len()
+        self.active.len() - self.missed.len()
+    }
+
+    /// Returns how many active stages are in such a place.
+    fn count(&self, place: ActivePlace) -> usize {
+        let is_there = |active: &&ActiveStage| active.place == place;
+        self.active.values().filter(is_there).count()
     }
 
     /// Returns whether this run has recorded an action with this key.
@@ -227,16 +258,19 @@ impl<'a> Dispatcher<'a> {
         self.commands.pop_front()
     }
 
-    /// Returns the next stage that may begin; it has to be answered with `run`, `reused` or
+    /// Returns the next stage that may begin; it has to be answered with `run`, `look_up`, `reused` or
     /// `impossible`.
     pub fn next_ready(&mut self) -> Option<usize> {
-        let active = self.active.len();
+        let looking = self.count(ActivePlace::Looking);
+        if self.lookups > 0 && looking >= self.lookups {
+            return None;
+        }
+        let active = self.active.len() - looking;
         let most = |terms: &DispatchTerms<'_>| {
             if terms.reads_ref {
                 self.jobs
             } else {
-                // While some run, others prepare and keep.
-                2 * self.jobs
+                self.places()
             }
         };
         let mut ready = self.schedule.ready();
@@ -252,6 +286,11 @@ impl<'a> Dispatcher<'a> {
         Some(stage)
     }
 
+    /// How many stages workers may have: while some run, others prepare and keep.
+    fn places(&self) -> usize {
+        2 * self.jobs
+    }
+
     /// Returns whether all that read a ref of this stage before it are over.
     fn has_turn(&self, stage: usize) -> bool {
         self.turns.iter().all(|turns| {
@@ -263,13 +302,69 @@ impl<'a> Dispatcher<'a> {
     /// The stage has to run. If an action with its key is under way it is held back, and asked about
     /// again once that is over. Returns whether it goes to a worker.
     pub fn run(&mut self, stage: usize, key: Digest) -> bool {
+        self.begin(stage, key, ActivePlace::Working)
+    }
+
+    /// The stage has to run unless it is found elsewhere: the same as `run`, but it is looked up first.
+    pub fn look_up(&mut self, stage: usize, key: Digest) -> bool {
+        self.begin(stage, key, ActivePlace::Looking)
+    }
+
+    fn begin(&mut self, stage: usize, key: Digest, place: ActivePlace) -> bool {
         if self.is_under_way(&key) {
             self.capacity.give(&self.terms[stage].limits.takes);
             self.coalesced.push((stage, key));
             return false;
         }
-        self.perform(stage, key);
+        let active = ActiveStage {
+            key,
+            place,
+            began_ms: None,
+            stop: None,
+        };
+        self.active.insert(stage, active);
+        self.commands.push_back(match place {
+            ActivePlace::Looking => DispatchCommand::LookUp(stage),
+            ActivePlace::Missed | ActivePlace::Working => DispatchCommand::Perform(stage),
+        });
         true
+    }
+
+    /// A stage that was looked up was not found: it goes to a worker as soon as there is a place.
+    pub fn missed(&mut self, stage: usize, now_ms: u64) {
+        let active = self.active.get_mut(&stage);
+        let active = active.expect("only what is looked up is missed");
+        if self.is_cancelled || active.stop.is_some() {
+            self.ended(stage, ActionEnd::Stopped, now_ms);
+            return;
+        }
+        active.place = ActivePlace::Missed;
+        self.missed.push_back(stage);
+        self.fill_places();
+    }
+
+    /// Gives places that are free to stages that were looked up in vain.
+    fn fill_places(&mut self) {
+        let mut free = self
+            .places()
+            .saturating_sub(self.count(ActivePlace::Working));
+        while free > 0
+            && let Some(stage) = self.missed.pop_front()
+        {
+            free -= 1;
+            let active = self.active.get_mut(&stage);
+            active.expect("what was missed is active").place = ActivePlace::Working;
+            self.commands.push_back(DispatchCommand::Perform(stage));
+        }
+    }
+
+    /// Ends a stage that no worker has yet.
+    fn drop_missed(&mut self, stage: usize, reason: Option<StopReason>) {
+        self.missed.retain(|other| *other != stage);
+        if let Some(active) = self.active.get_mut(&stage) {
+            active.stop = reason;
+        }
+        self.ended(stage, ActionEnd::Stopped, 0);
     }
 
     /// The stage is up to date.
@@ -317,12 +412,16 @@ impl<'a> Dispatcher<'a> {
             },
             ActionEnd::Failed { may_pass } => self.failed(stage, active, may_pass, now_ms),
         }
+        self.fill_places();
     }
 
     /// Begins nothing more. What is active hears of it through the run's own cancel token.
     pub fn cancel(&mut self) {
         self.is_cancelled = true;
         self.wake_coalesced();
+        for stage in Vec::from(self.missed.clone()) {
+            self.drop_missed(stage, None);
+        }
         for stage in self.schedule.stop() {
             self.finish(stage, StageOutcome::Cancelled, FinishCause::Own);
         }
@@ -335,7 +434,9 @@ impl<'a> Dispatcher<'a> {
     pub fn stop_stages(&mut self, stages: &[usize]) {
         self.wake_coalesced();
         for &stage in stages {
-            if let Some(active) = self.active.get_mut(&stage) {
+            if self.missed.contains(&stage) {
+                self.drop_missed(stage, Some(StopReason::Asked));
+            } else if let Some(active) = self.active.get_mut(&stage) {
                 active.stop = Some(StopReason::Asked);
                 self.commands.push_back(DispatchCommand::Stop(stage));
             } else if let Some(at) = self.retries.iter().position(|retry| retry.stage == stage) {
@@ -384,16 +485,6 @@ impl<'a> Dispatcher<'a> {
                 self.retries.push(retry);
             }
         }
-    }
-
-    fn perform(&mut self, stage: usize, key: Digest) {
-        let active = ActiveStage {
-            key,
-            began_ms: None,
-            stop: None,
-        };
-        self.active.insert(stage, active);
-        self.commands.push_back(DispatchCommand::Perform(stage));
     }
 
     fn succeed(&mut self, stage: usize, outcome: StageOutcome) {
@@ -509,6 +600,9 @@ impl<'a> Dispatcher<'a> {
             } else {
                 self.finish(stage, StageOutcome::Skipped, cause);
             }
+        }
+        for stage in Vec::from(self.missed.clone()) {
+            self.drop_missed(stage, Some(StopReason::TooManyFailures));
         }
         for (&stage, active) in &mut self.active {
             if active.began_ms.is_none() {

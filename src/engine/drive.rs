@@ -35,6 +35,9 @@ use crate::plan::decide::{self, DecideError, RunReason, Verdict};
 use crate::plan::planner::{OutputDigests, Plan, Planner, StageDecision};
 use crate::store::blob::StoreError;
 
+/// So many stages are looked up in a shared cache at once.
+const LOOKUPS: usize = 32;
+
 /// How long the driver sleeps at most before it looks at the cancel token.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -42,8 +45,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) struct RunningAction {
     pub(crate) why: String,
     pub(crate) action: Action,
-    /// Whether it is to be looked up in the shared cache first.
-    pub(crate) is_looked_up: bool,
     /// When its work proper began; zero before.
     pub(crate) began_ms: u64,
     /// Raised when it is to stop.
@@ -187,14 +188,14 @@ impl Driver<'_, '_> {
             }
             if self.dispatcher.is_waiting() {
                 match messages.recv_timeout(POLL_INTERVAL) {
-                    Ok(message) => self.hear(message, spawn)?,
+                    Ok(message) => self.hear(message)?,
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
             self.obey(spawn);
         }
-        self.end(messages, spawn)
+        self.end(messages)
     }
 
     /// Tells the dispatcher of requests, of a cancelled run and of the time.
@@ -218,7 +219,8 @@ impl Driver<'_, '_> {
     fn obey(&mut self, spawn: &dyn Fn()) {
         while let Some(command) = self.dispatcher.command() {
             match command {
-                DispatchCommand::Perform(stage) => self.hand_out(stage, spawn),
+                DispatchCommand::Perform(stage) => self.hand_out(stage, false, spawn),
+                DispatchCommand::LookUp(stage) => self.hand_out(stage, true, spawn),
                 DispatchCommand::Stop(stage) => self.running[&stage].cancel.cancel(),
                 DispatchCommand::SayStopping(stage) => {
                     let message = format!("stopping `{}` on request", self.spec(stage).id);
@@ -238,7 +240,7 @@ impl Driver<'_, '_> {
         }
     }
 
-    pub(crate) fn hand_out(&mut self, stage: usize, spawn: &dyn Fn()) {
+    fn hand_out(&mut self, stage: usize, is_looked_up: bool, spawn: &dyn Fn()) {
         // More workers than can run: while some run, others prepare and keep.
         if self.workers < self.dispatcher.active() {
             self.workers += 1;
@@ -246,7 +248,7 @@ impl Driver<'_, '_> {
         }
         let running = &self.running[&stage];
         let action = running.action.clone();
-        let task = if running.is_looked_up {
+        let task = if is_looked_up {
             WorkerTask::LookUp(action)
         } else {
             self.turns += 1;
@@ -350,20 +352,23 @@ impl Driver<'_, '_> {
     }
 
     fn run_stage(&mut self, stage: usize, action: Action, why: &RunReason) {
-        if !self.dispatcher.run(stage, action.key) {
+        let is_looked_up = self.setup.shared.is_some()
+            && *why != RunReason::Forced
+            && is_sharable(self.spec(stage));
+        let is_begun = match is_looked_up {
+            true => self.dispatcher.look_up(stage, action.key),
+            false => self.dispatcher.run(stage, action.key),
+        };
+        if !is_begun {
             return;
         }
         if let RunReason::Lost { message } = why {
             let message = format!("stage `{}` runs again: {message}", self.spec(stage).id);
             self.emitter.warn("store::lost", &message);
         }
-        let is_looked_up = self.setup.shared.is_some()
-            && *why != RunReason::Forced
-            && is_sharable(self.spec(stage));
         let running = RunningAction {
             why: why.short(),
             action,
-            is_looked_up,
             began_ms: 0,
             cancel: self.setup.cancel.part(),
         };
@@ -394,11 +399,7 @@ impl Driver<'_, '_> {
         Ok(())
     }
 
-    pub(crate) fn hear(
-        &mut self,
-        message: WorkerMessage,
-        spawn: &dyn Fn(),
-    ) -> Result<(), DecideError> {
+    pub(crate) fn hear(&mut self, message: WorkerMessage) -> Result<(), DecideError> {
         match message {
             WorkerMessage::News { stage, news } => {
                 self.tell_news(stage, news);
@@ -409,7 +410,7 @@ impl Driver<'_, '_> {
                 Ok(())
             }
             WorkerMessage::Finished { stage, performed } => self.back(stage, *performed),
-            WorkerMessage::LookedUp { stage, answer } => self.looked_up(stage, answer, spawn),
+            WorkerMessage::LookedUp { stage, answer } => self.looked_up(stage, answer),
             WorkerMessage::Published { totals, warnings } => {
                 warnings
                     .iter()
@@ -476,11 +477,7 @@ impl Driver<'_, '_> {
         }
     }
 
-    fn end(
-        &mut self,
-        messages: &Receiver<WorkerMessage>,
-        spawn: &dyn Fn(),
-    ) -> Result<RunSummary, DecideError> {
+    fn end(&mut self, messages: &Receiver<WorkerMessage>) -> Result<RunSummary, DecideError> {
         assert_eq!(
             self.results.len(),
             self.plan.wanted.len(),
@@ -501,7 +498,7 @@ impl Driver<'_, '_> {
         } else {
             RunOutcome::Failed
         };
-        self.wait_for_publisher(messages, spawn)?;
+        self.wait_for_publisher(messages)?;
         let record = self.record(Some(outcome));
         let seconds = record.seconds;
         let (counts, run) = (record.counts.clone(), record.run.clone());
@@ -515,7 +512,7 @@ impl Driver<'_, '_> {
                 counts,
             },
         );
-        self.wait_for_keeper(messages, spawn)?;
+        self.wait_for_keeper(messages)?;
         Ok(RunSummary {
             run,
             outcome,
@@ -526,16 +523,12 @@ impl Driver<'_, '_> {
     }
 
     /// Waits until everything entered is kept.
-    fn wait_for_keeper(
-        &mut self,
-        messages: &Receiver<WorkerMessage>,
-        spawn: &dyn Fn(),
-    ) -> Result<(), DecideError> {
+    fn wait_for_keeper(&mut self, messages: &Receiver<WorkerMessage>) -> Result<(), DecideError> {
         while self.emitter.kept_so_far() < self.entered {
             let message = messages
                 .recv()
                 .expect("the committer says why when it goes");
-            self.hear(message, spawn)?;
+            self.hear(message)?;
         }
         Ok(())
     }
@@ -562,6 +555,8 @@ impl Driver<'_, '_> {
 
     /// A stage is over.
     fn finish(&mut self, stage: usize, outcome: StageOutcome, cause: FinishCause) {
+        // What was stopped before a worker had it comes back from none.
+        self.running.remove(&stage);
         let end = self.ends.remove(&stage);
         let mut result = end.unwrap_or_else(|| self.result(stage, outcome));
         result.outcome = outcome;
@@ -601,6 +596,7 @@ fn dispatcher<'a>(setup: &RunSetup<'a>, plan: &Plan) -> Dispatcher<'a> {
     });
     let limits = DispatchLimits {
         jobs: setup.jobs,
+        lookups: setup.shared.map_or(0, |_| LOOKUPS),
         max_failures: setup.max_failures,
         capacity: pipeline.capacity.clone(),
         turns: turns(setup, plan),

@@ -17,7 +17,6 @@ impl Driver<'_, '_> {
         &mut self,
         stage: usize,
         answer: SharedAnswer,
-        spawn: &dyn Fn(),
     ) -> Result<(), DecideError> {
         for line in &answer.warnings {
             self.emitter.warn("cache::shared", line);
@@ -25,9 +24,7 @@ impl Driver<'_, '_> {
         if let Some(found) = answer.found {
             return self.back(stage, *found);
         }
-        let running = self.running.get_mut(&stage).expect("it was handed out");
-        running.is_looked_up = false;
-        self.hand_out(stage, spawn);
+        self.dispatcher.missed(stage, self.setup.clock.now_ms());
         Ok(())
     }
 
@@ -60,7 +57,6 @@ impl Driver<'_, '_> {
     pub(crate) fn wait_for_publisher(
         &mut self,
         messages: &Receiver<WorkerMessage>,
-        spawn: &dyn Fn(),
     ) -> Result<(), DecideError> {
         let Some(shared) = self.setup.shared else {
             return Ok(());
@@ -68,7 +64,7 @@ impl Driver<'_, '_> {
         self.to_publisher = None;
         while self.published.is_none() {
             let message = messages.recv().expect("the publisher says when it is over");
-            self.hear(message, spawn)?;
+            self.hear(message)?;
         }
         if let Some(PublishedTotals { results, bytes }) = self.published
             && results > 0

@@ -54,6 +54,8 @@ fn scenes() -> impl Strategy<Value = Scene> {
         let run = (1_usize..4, prop::option::of(1_usize..3), 1_u64..4).prop_map(
             |(jobs, max_failures, gpus)| DispatchLimits {
                 jobs,
+                // As many as not, nowhere to look.
+                lookups: [0, 1, 5, 0][jobs],
                 max_failures,
                 capacity: BTreeMap::from([("gpu".to_owned(), gpus)]),
                 ..DispatchLimits::default()
@@ -100,6 +102,7 @@ fn scenes() -> impl Strategy<Value = Scene> {
 struct Held {
     began_ms: Option<u64>,
     is_told: bool,
+    is_looked_up: bool,
 }
 
 /// What has happened.
@@ -118,6 +121,8 @@ struct Witness {
     due_ms: BTreeMap<usize, u64>,
     failures: usize,
     asked: BTreeSet<usize>,
+    /// Stages that were looked up, and not performed since.
+    looked_up: BTreeSet<usize>,
     is_cancelled: bool,
 }
 
@@ -193,7 +198,10 @@ impl<'a> Simulation<'a> {
         {
             self.dispatcher.reused(stage);
         } else {
-            let _ = self.dispatcher.run(stage, key);
+            let _ = match self.scene.run.lookups > 0 && self.percent(80) {
+                true => self.dispatcher.look_up(stage, key),
+                false => self.dispatcher.run(stage, key),
+            };
         }
     }
 
@@ -216,7 +224,19 @@ impl<'a> Simulation<'a> {
         }
         let stage = held[self.dice.below(held.len())];
         let now_ms = self.witness.now_ms;
+        let is_found = self.percent(40);
         let action = self.witness.held.get_mut(&stage).expect("it is held");
+        if action.is_looked_up {
+            self.witness.held.remove(&stage);
+            match is_found {
+                true => {
+                    self.witness.failed_attempts.remove(&stage);
+                    self.dispatcher.ended(stage, ActionEnd::Fetched, now_ms);
+                }
+                false => self.dispatcher.missed(stage, now_ms),
+            }
+            return Ok(());
+        }
         if action.began_ms.is_none() && !action.is_told {
             action.began_ms = Some(now_ms);
             self.dispatcher.began(stage, now_ms);
@@ -272,7 +292,11 @@ impl<'a> Simulation<'a> {
         while let Some(command) = self.dispatcher.command() {
             let seen = &mut self.witness;
             match command {
-                DispatchCommand::Perform(stage) => self.check_performed(stage)?,
+                DispatchCommand::Perform(stage) => self.check_begun(stage, false)?,
+                DispatchCommand::LookUp(stage) => {
+                    seen.looked_up.insert(stage);
+                    self.check_begun(stage, true)?;
+                }
                 DispatchCommand::Stop(stage) => {
                     let held = seen.held.get_mut(&stage);
                     prop_assert!(held.is_some(), "only what a worker has is stopped");
@@ -303,8 +327,10 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    fn check_performed(&mut self, stage: usize) -> Result<(), TestCaseError> {
+    fn check_begun(&mut self, stage: usize, is_looked_up: bool) -> Result<(), TestCaseError> {
         let seen = &mut self.witness;
+        // What it needs may have been lost since it was looked up: the worker finds that.
+        let was_there = !is_looked_up && seen.looked_up.remove(&stage);
         prop_assert!(
             !seen.is_cancelled,
             "nothing is begun after the run was cancelled"
@@ -317,15 +343,16 @@ impl<'a> Simulation<'a> {
         prop_assert!(!is_halted, "nothing is begun after too many failures");
         let needs = self.graph.needs(stage);
         prop_assert!(
-            needs.iter().all(|need| seen.whole.contains(need)),
+            was_there || needs.iter().all(|need| seen.whole.contains(need)),
             "what {stage} needs is there"
         );
+        let held = Held {
+            is_looked_up,
+            ..Held::default()
+        };
         let due_ms = seen.due_ms.get(&stage).copied().unwrap_or_default();
         prop_assert!(due_ms <= seen.now_ms, "no retry before its time");
-        prop_assert!(
-            seen.held.insert(stage, Held::default()).is_none(),
-            "one worker has it"
-        );
+        prop_assert!(seen.held.insert(stage, held).is_none(), "one worker has it");
         Ok(())
     }
 
@@ -333,7 +360,10 @@ impl<'a> Simulation<'a> {
     fn check_active(&self) -> Result<(), TestCaseError> {
         let held: Vec<usize> = self.witness.held.keys().copied().collect();
         prop_assert_eq!(held.len(), self.dispatcher.active());
-        prop_assert!(held.len() <= 2 * self.scene.run.jobs);
+        let looked_up = self.witness.held.values().filter(|held| held.is_looked_up);
+        let looked_up = looked_up.count();
+        prop_assert!(looked_up <= self.scene.run.lookups);
+        prop_assert!(held.len() - looked_up <= 2 * self.scene.run.jobs);
         let keys: BTreeSet<u8> = held.iter().map(|stage| self.scene.keys[*stage]).collect();
         prop_assert_eq!(keys.len(), held.len(), "equal actions do not run at once");
         let whole = self.scene.run.capacity["gpu"];
