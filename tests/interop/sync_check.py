@@ -1,4 +1,5 @@
-"""`netsec sync` with a bucket of S3, as moto and s3s-fs have it: both ways, damaged, a ref that two move at once, a key that is wrong.
+"""`netsec sync` and a shared cache with a bucket of S3, as moto and s3s-fs have it: both ways, damaged, a ref that two move at once, a key
+that is wrong; results taken over, tampered with, and how long a hit takes.
 
     python tests/interop/sync_check.py NETSEC FOLDER [S3S_FS]
 
@@ -128,9 +129,54 @@ def story(checks_keys, is_atomic):
     check("what points at nothing, a run that is not there and a bucket that is not are told")
     listed = json.loads(netsec("first", "sync", "list", URL, "--json"))
     assert [ref["name"] for ref in listed["refs"]] == ["champion/default"] and len(listed["runs"]) in (2, 3), listed  # The one that lost may have sent its run
+    shared_cache(store)
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
     assert files and not any(SECRET.encode() in path.read_bytes() for path in files)
     check("the secret stands nowhere")
+
+
+def outcomes(summary):
+    return {stage["id"]: stage["outcome"] for stage in summary["stages"]}
+
+
+def outputs(summary):
+    return {stage["id"]: stage["outputs"] for stage in summary["stages"]}
+
+
+def shared_cache(store):
+    key = netsec("publisher", "keys", "signing", "team.der").strip()
+    writes = {"NETSEC_REMOTE_CACHE": "s3://shared/cache", "NETSEC_REMOTE_MODE": "read-write", "NETSEC_SIGNING_KEY": "team.der"}
+    reads = {"NETSEC_REMOTE_CACHE": "s3://shared/cache"}
+
+    def run(workspace, more, file="default.yaml"):
+        for folder in ("pipelines", "schemas"):
+            shutil.copytree(ROOT / folder, FOLDER / workspace / folder, dirs_exist_ok=True)
+        path = FOLDER / workspace / "pipelines/default.yaml"
+        path.write_text(f"trust: ['{key}']\n" + path.read_text())
+        return json.loads(netsec(workspace, "run", f"pipelines/{file}", "--json", **more))
+
+    made = run("publisher", writes)
+    taken = run("reader", reads)
+    assert set(outcomes(taken).values()) == {"reused"} and outputs(taken) == outputs(made), taken
+    audited = json.loads(netsec("reader", "cache", "audit", "pipelines/default.yaml", "--sample", "9", "--json"))
+    assert audited["same"] and len(audited["stages"]) == 7, audited
+    check("what one workspace made is taken over by another, and comes out the same when it is made again")
+    for entry in store.list_objects_v2(Bucket="shared", Prefix="cache/v1/blobs/")["Contents"]:
+        store.put_object(Bucket="shared", Key=entry["Key"], Body=b"poison")
+    alone = run("careful", reads)
+    assert set(outcomes(alone).values()) == {"made"} and outputs(alone) == outputs(made), alone
+    check("poisoned blobs are made again")
+    count = 200
+    stages = "".join(f"  s{at}: {{ kind: command, with: {{ run: [sh, -c, 'echo {at} > y'], outputs: {{ y: y }} }} }}\n" for at in range(count))
+    for workspace, more in (("many", writes), ("more", reads)):
+        (FOLDER / workspace).mkdir()
+        (FOLDER / workspace / "p.yaml").write_text("stages:\n" + stages)
+        shutil.copy(FOLDER / "publisher/team.der", FOLDER / workspace)
+        began = time.monotonic()
+        summary = json.loads(netsec(workspace, "run", "p.yaml", "--json", **more))
+        took = time.monotonic() - began
+    assert set(outcomes(summary).values()) == {"reused"}, summary
+    check(f"{count} stages at once are taken over, {1000 * took / count:.1f} ms each")
 
 
 shutil.rmtree(ALL, ignore_errors=True)
