@@ -69,6 +69,8 @@ pub mod prep;
 #[cfg(feature = "kinds")]
 pub mod profile;
 #[cfg(feature = "kinds")]
+pub mod reapi;
+#[cfg(feature = "kinds")]
 pub mod rolling;
 #[cfg(feature = "kinds")]
 pub mod scaffold;

@@ -10,7 +10,8 @@ use crate::stage::remote::RemoteMode;
 #[derive(Args, Clone, Debug, Default)]
 pub struct RemoteArgs {
     /// Use this shared cache instead of the one that the pipeline file names: s3://BUCKET/PREFIX,
-    /// gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER
+    /// gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, file:///FOLDER, grpc://HOST:PORT/INSTANCE or
+    /// grpcs://HOST:PORT/INSTANCE
     #[arg(
         long,
         value_name = "URL",

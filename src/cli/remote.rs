@@ -8,7 +8,10 @@ use crate::cli::args_remote::RemoteArgs;
 use crate::cli::load::environment;
 use crate::cli::{allowed_remotes, out};
 use crate::far::machine_class::machine_class;
+use crate::far::remote_cache::RemoteCache;
 use crate::far::shared_cache::{SharedCache, SharingTerms};
+use crate::reapi::address::ReapiAddress;
+use crate::reapi::cache::ReapiCache;
 use crate::stage::remote::RemoteMode;
 use crate::stats::arithmetic::arithmetic_answers;
 
@@ -42,14 +45,31 @@ pub fn shared_cache(
     }
     let publishes = mode == RemoteMode::ReadWrite && is_allowed;
     let key = args.remote_sign.as_deref().filter(|_| publishes);
-    let bucket = Bucket::open(url, &|name| environment(name))
-        .map_err(|error| AppError::Usage(error.to_string()))?;
-    let cache = BucketCache::new(bucket, workspace.cache.join("tmp"));
+    let cache = open(workspace, url, is_allowed)?;
     let terms = SharingTerms {
         class: machine_class(&arithmetic_answers()),
         publishes,
         trust: loaded.pipeline.trust.clone(),
         key: key.map(SigningKey::load).transpose()?,
     };
-    Ok(Some(SharedCache::new(Box::new(cache), terms)))
+    Ok(Some(SharedCache::new(cache, terms)))
+}
+
+/// Opens a cache by its address, without asking it anything.
+fn open(
+    workspace: &Workspace,
+    url: &str,
+    is_known: bool,
+) -> Result<Box<dyn RemoteCache>, AppError> {
+    let environment = |name: &str| environment(name);
+    if ReapiAddress::is_one(url) {
+        let address = ReapiAddress::read(url, &environment, is_known).map_err(AppError::Usage)?;
+        let cache = ReapiCache::new(address);
+        let wrong = |why: String| AppError::Usage(format!("`{url}` cannot be used: {why}"));
+        return Ok(Box::new(cache.map_err(wrong)?));
+    }
+    let bucket = Bucket::open(url, &environment);
+    let bucket = bucket.map_err(|error| AppError::Usage(error.to_string()))?;
+    let scratch = workspace.cache.join("tmp");
+    Ok(Box::new(BucketCache::new(bucket, scratch)))
 }

@@ -127,7 +127,7 @@ pub(crate) fn publish(
             )),
         }
     }
-    warnings.extend(shared.take_news());
+    warnings.extend(shared.last_news());
     // A driver that has gone has no use for it.
     let _ = to_driver.send(WorkerMessage::Published { totals, warnings });
 }

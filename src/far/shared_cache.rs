@@ -59,7 +59,10 @@ pub struct FoundAction {
 pub struct SharedCache {
     remote: Box<dyn RemoteCache>,
     terms: SharingTerms,
+    /// Failures in a row.
     failures: AtomicUsize,
+    /// All failures, and why the last one was.
+    unanswered: Mutex<(usize, String)>,
     is_left_alone: AtomicBool,
     /// What is to be told and was not yet.
     news: Mutex<Vec<String>>,
@@ -72,6 +75,7 @@ impl SharedCache {
             remote,
             terms,
             failures: AtomicUsize::new(0),
+            unanswered: Mutex::default(),
             is_left_alone: AtomicBool::new(false),
             news: Mutex::default(),
         }
@@ -95,6 +99,23 @@ impl SharedCache {
     /// Returns what is to be told since this was asked last.
     pub fn take_news(&self) -> Vec<String> {
         std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns what is to be told when nothing more is asked.
+    pub fn last_news(&self) -> Vec<String> {
+        let mut news = self.take_news();
+        let (count, why) = &*self
+            .unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *count > 0 && !self.is_left_alone.load(Ordering::Relaxed) {
+            let plural = if *count == 1 { "question" } else { "questions" };
+            news.push(format!(
+                "{count} {plural} to the shared cache `{}` failed, and what it might have was made here: {why}",
+                self.address()
+            ));
+        }
+        news
     }
 
     /// Asks for the record of an action.
@@ -208,6 +229,12 @@ impl SharedCache {
         match &answer {
             Err(RemoteError::Failed(why)) => {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+                let mut unanswered = self
+                    .unanswered
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                *unanswered = (unanswered.0 + 1, why.clone());
+                drop(unanswered);
                 if failures >= MOST_FAILURES {
                     self.leave_alone(why);
                 }

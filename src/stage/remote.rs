@@ -6,8 +6,9 @@ use crate::stage::param::{ParamType, Values};
 params! {
     /// What may stand under a file's `remote`.
     pub struct RemoteParams {
-        /// The shared cache: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or
-        /// `file:///FOLDER`.
+        /// The shared cache: a bucket (`s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
+        /// `az://CONTAINER/PREFIX`, `file:///FOLDER`), or a server of the Remote Execution API
+        /// (`grpc://HOST:PORT/INSTANCE`, or `grpcs://` with TLS).
         cache: Option<String>, in ParamType::Text;
         /// Whether results are taken from it (`read`), taken and published (`read-write`), or neither
         /// (`off`).

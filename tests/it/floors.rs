@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::world::package;
 
 /// Who may import whom. A change here is a change to `docs/ARCHITECTURE.md`.
-const ROOMS: [(&str, &[&str]); 38] = [
+const ROOMS: [(&str, &[&str]); 39] = [
     ("base", &[]),
     ("event", &["base"]),
     ("render", &[]),
@@ -86,6 +86,7 @@ const ROOMS: [(&str, &[&str]); 38] = [
     ("embed", &["base", "engine", "app", "scoring", "kinds"]),
     ("reporter", &["base", "event", "plan", "lineage", "render"]),
     ("bucket", &["base", "store", "far"]),
+    ("reapi", &["base", "store", "far"]),
     (
         "sync",
         &["base", "store", "lineage", "far", "bucket", "app"],
@@ -102,14 +103,14 @@ const ROOMS: [(&str, &[&str]); 38] = [
         &[
             "base", "event", "render", "stage", "lineage", "pipeline", "plan", "frame", "source",
             "schema", "profile", "drift", "model", "tuning", "gate", "scoring", "export", "attest",
-            "image", "scaffold", "views", "kinds", "app", "reporter", "far", "bucket", "serve",
-            "sync", "stats",
+            "image", "scaffold", "views", "kinds", "app", "reporter", "far", "bucket", "reapi",
+            "serve", "sync", "stats",
         ],
     ),
 ];
 
 /// Which places may use a crate; a crate that is not named may be used anywhere.
-const CRATES: [(&str, &[&str]); 49] = [
+const CRATES: [(&str, &[&str]); 51] = [
     ("bson", &["source/"]),
     (
         "zstd",
@@ -122,7 +123,7 @@ const CRATES: [(&str, &[&str]); 49] = [
         ],
     ),
     ("mongodb", &["source/"]),
-    ("futures_util", &["source/", "bucket/", "serve/"]),
+    ("futures_util", &["source/", "bucket/", "reapi/", "serve/"]),
     ("csv", &["source/csv.rs", "source/files.rs"]),
     ("flate2", &["source/unpack.rs", "image/layer.rs"]),
     (
@@ -184,10 +185,15 @@ const CRATES: [(&str, &[&str]); 49] = [
     ("subtle", &["serve/api_keys.rs"]),
     ("arc_swap", &["serve/"]),
     ("p256", &["attest/keys.rs"]),
-    ("sha2", &["attest/keys.rs", "image/layer.rs"]),
+    (
+        "sha2",
+        &["attest/keys.rs", "image/layer.rs", "reapi/link.rs"],
+    ),
     ("base64", &["attest/", "image/registry.rs"]),
     ("polars", &["source/", "frame/", "scoring/"]),
-    ("prost", &["export/onnx/"]),
+    ("prost", &["export/onnx/", "reapi/"]),
+    ("tonic", &["reapi/link.rs"]),
+    ("bazel_remote_apis", &["reapi/"]),
     ("smartcore", &["prep/pca.rs", "novelty/directions.rs"]),
     ("saphyr_parser", &["base/syntax.rs"]),
     ("petgraph", &["graph/"]),
@@ -195,7 +201,7 @@ const CRATES: [(&str, &[&str]); 49] = [
     ("clap_complete", &["cli/"]),
     (
         "tokio",
-        &["source/", "bucket/", "serve/", "cli/interrupt.rs"],
+        &["source/", "bucket/", "reapi/", "serve/", "cli/interrupt.rs"],
     ),
     (
         "rustix",

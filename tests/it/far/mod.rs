@@ -1,4 +1,6 @@
 //! What is kept away from this machine.
 
 mod bucket_faults;
+mod fault_proxy;
 mod object_server;
+mod reapi;

