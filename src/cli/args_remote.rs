@@ -11,30 +11,16 @@ use crate::stage::remote::RemoteMode;
 pub struct RemoteArgs {
     /// Use this shared cache instead of the one that the pipeline file names: s3://BUCKET/PREFIX,
     /// gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, file:///FOLDER, grpc://HOST:PORT/INSTANCE or
-    /// grpcs://HOST:PORT/INSTANCE
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "NETSEC_REMOTE_CACHE",
-        hide_env_values = true
-    )]
+    /// grpcs://HOST:PORT/INSTANCE [default: NETSEC_REMOTE_CACHE]
+    #[arg(long, value_name = "URL")]
     pub remote_cache: Option<String>,
-    /// Take results from the shared cache, take and publish them, or leave it alone [default: what the
-    /// pipeline file says, or read]
-    #[arg(
-        long,
-        value_name = "MODE",
-        env = "NETSEC_REMOTE_MODE",
-        hide_env_values = true
-    )]
+    /// Take results from the shared cache, take and publish them, or leave it alone [default:
+    /// NETSEC_REMOTE_MODE, or what the pipeline file says, or read]
+    #[arg(long, value_name = "MODE")]
     pub remote_mode: Option<RemoteModeArg>,
-    /// Sign what is published with this private key (Ed25519, PKCS#8 in DER)
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "NETSEC_SIGNING_KEY",
-        hide_env_values = true
-    )]
+    /// Sign what is published with this private key (Ed25519), as `netsec keys signing` makes
+    /// one [default: NETSEC_SIGNING_KEY]
+    #[arg(long, value_name = "FILE")]
     pub remote_sign: Option<PathBuf>,
 }
 

@@ -1,5 +1,7 @@
 //! The shared cache of a run: which one, and whether results are published there.
 
+use std::path::PathBuf;
+
 use crate::app::workspace::{AppError, LoadedPipeline, Workspace};
 use crate::base::signing::SigningKey;
 use crate::bucket::cache::BucketCache;
@@ -28,8 +30,19 @@ pub fn shared_cache(
     args: &RemoteArgs,
 ) -> Result<Option<SharedCache>, AppError> {
     let settings = &loaded.pipeline.remote;
-    let mode = args.remote_mode.map_or(settings.mode, RemoteMode::from);
-    let named = args.remote_cache.as_deref().filter(|url| !url.is_empty());
+    // A variable that is empty, as one of a CI that has no such secret, says nothing.
+    let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let mode = match (args.remote_mode, variable("NETSEC_REMOTE_MODE")) {
+        (Some(mode), _) => mode.into(),
+        (None, Some(word)) => RemoteMode::parse(&word).ok_or_else(|| {
+            let words = RemoteMode::WORDS.join(", ");
+            AppError::Usage(format!("NETSEC_REMOTE_MODE: `{word}` is none of {words}"))
+        })?,
+        (None, None) => settings.mode,
+    };
+    let named = args.remote_cache.clone();
+    let named = named.or_else(|| variable("NETSEC_REMOTE_CACHE"));
+    let named = named.as_deref().filter(|url| !url.is_empty());
     let Some(url) = named.or(settings.cache.as_deref()) else {
         return Ok(None);
     };
@@ -44,7 +57,9 @@ pub fn shared_cache(
         ));
     }
     let publishes = mode == RemoteMode::ReadWrite && is_allowed;
-    let key = args.remote_sign.as_deref().filter(|_| publishes);
+    let key = args.remote_sign.clone();
+    let key = key.or_else(|| variable("NETSEC_SIGNING_KEY").map(PathBuf::from));
+    let key = key.as_deref().filter(|_| publishes);
     let cache = open(workspace, url, is_allowed)?;
     let terms = SharingTerms {
         class: machine_class(&arithmetic_answers()),

@@ -209,3 +209,29 @@ fn a_pipeline_file_alone_has_nothing_published() {
     netsec(&["cache", "allow", "--remove", &shared.url()]);
     assert!(netsec(&[&run[..], &["--force"]].concat()).contains("alone does not decide"));
 }
+
+#[test]
+fn a_variable_that_is_empty_says_nothing() {
+    let (world, shared) = (World::shipped(), Shared::new());
+    let run = |mode: &str| {
+        let mut command = world.command(&["run", "pipelines/default.yaml", "--until", "ingest"]);
+        command
+            .env("NETSEC_REMOTE_CACHE", shared.url())
+            .env("NETSEC_REMOTE_MODE", mode)
+            .env("NETSEC_SIGNING_KEY", "");
+        command.output().unwrap()
+    };
+    assert_eq!(run("").status.code(), Some(0));
+    assert!(
+        !shared.0.root().join("cache/v1").exists(),
+        "it is read only"
+    );
+    world.write(
+        "pipelines/default.yaml",
+        "name: other\nstages:\n  ingest: { kind: ingest, with: { source: synthetic, rows: 50 } }\n",
+    );
+    let wrong = run("write");
+    assert_eq!(wrong.status.code(), Some(2));
+    let told = String::from_utf8(wrong.stderr).unwrap();
+    assert!(told.contains("none of read, read-write, off"), "{told}");
+}
