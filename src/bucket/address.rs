@@ -11,6 +11,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig};
 
 use crate::bucket::error::{BucketError, BucketResult, plain};
+use crate::far::patience::{PATIENCE_VARIABLE, patience};
 
 /// What an address may say, and by which variables of the environment, for all kinds of buckets.
 pub const VARIABLES: [(&str, &str); 17] = [
@@ -42,11 +43,6 @@ pub const VARIABLES: [(&str, &str); 17] = [
     ("AZURE_STORAGE_TOKEN", "azure_storage_token"),
 ];
 
-/// How long an answer to a small question is waited for, in seconds, unless the environment says
-/// otherwise.
-const PATIENCE: f64 = 5.0;
-/// The variable that does.
-const PATIENCE_VARIABLE: &str = "NETSEC_REMOTE_TIMEOUT";
 /// So many times that a server may say nothing while much is on its way.
 const SILENCE: u32 = 4;
 
@@ -113,7 +109,10 @@ pub(crate) fn open(
     }
     let (scheme, prefix) =
         ObjectStoreScheme::parse(&parsed).map_err(|error| wrong(error.to_string()))?;
-    let patience = patience(environment)?;
+    let patience = patience(environment).map_err(|why| BucketError::Setting {
+        variable: PATIENCE_VARIABLE,
+        why,
+    })?;
     let options = options(environment, patience);
     let store = match scheme {
         ObjectStoreScheme::Local => Ok(Arc::new(LocalFileSystem::new()) as Arc<dyn ObjectStore>),
@@ -137,22 +136,6 @@ pub(crate) fn open(
         has_versions: parsed.scheme() != "file",
         patience,
     })
-}
-
-fn patience(environment: &dyn Fn(&str) -> Option<String>) -> BucketResult<Duration> {
-    let Some(text) = environment(PATIENCE_VARIABLE).filter(|text| !text.is_empty()) else {
-        return Ok(Duration::from_secs_f64(PATIENCE));
-    };
-    let seconds = text
-        .parse()
-        .ok()
-        .filter(|seconds| (0.001..=3600.0).contains(seconds));
-    seconds
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| BucketError::Setting {
-            variable: PATIENCE_VARIABLE,
-            why: format!("`{text}` is no number of seconds from 0.001 to 3600"),
-        })
 }
 
 fn options(

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-/// How long an answer to a small question is waited for, unless the environment says otherwise.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The variable that does, in seconds.
-const PATIENCE_VARIABLE: &str = "NETSEC_REMOTE_TIMEOUT";
+use crate::far::patience::{PATIENCE_VARIABLE, patience};
 
 /// The variable with a token that is sent to the server.
 const TOKEN_VARIABLE: &str = "NETSEC_REMOTE_TOKEN";
@@ -60,19 +56,8 @@ impl ReapiAddress {
                 "`{url}` is no address of a server: write grpc://HOST:PORT or grpcs://HOST:PORT/INSTANCE"
             ));
         }
-        let patience = match set(PATIENCE_VARIABLE) {
-            None => PATIENCE,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|seconds| (0.001..=3600.0).contains(seconds))
-                .map(Duration::from_secs_f64)
-                .ok_or_else(|| {
-                    format!(
-                        "{PATIENCE_VARIABLE}: `{text}` is no number of seconds from 0.001 to 3600"
-                    )
-                })?,
-        };
+        let patience =
+            patience(environment).map_err(|why| format!("{PATIENCE_VARIABLE}: {why}"))?;
         Ok(Self {
             url: url.to_owned(),
             endpoint: format!("{}://{host}", if has_tls { "https" } else { "http" }),

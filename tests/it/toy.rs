@@ -12,7 +12,8 @@ use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
 use netsec::engine::run_setup::RunSummary;
 use netsec::event::{Event, Sink};
-use netsec::far::shared_cache::SharedCache;
+use netsec::far::remote_cache::RemoteCache;
+use netsec::far::shared_cache::{SharedCache, SharingTerms};
 use netsec::stage::context::StageContext;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{InputFile, Inputs, Outputs};
@@ -373,6 +374,14 @@ impl Ran {
         stage.error.as_ref().unwrap().message.clone()
     }
 
+    /// Whether every stage ended so.
+    pub(crate) fn is_all(&self, outcome: StageOutcome) -> bool {
+        self.summary
+            .stages
+            .iter()
+            .all(|stage| stage.outcome == outcome)
+    }
+
     /// Digests by `stage.port`.
     pub(crate) fn digests(&self) -> BTreeMap<String, String> {
         let outputs = |stage: &netsec::event::StageResult| {
@@ -399,6 +408,17 @@ pub(crate) fn run_with(
     cancel: &Cancel,
 ) -> Result<Ran, AppError> {
     carry_out(world, text, wish, (jobs, None), None, cancel)
+}
+
+/// A cache that is read and written, for machines of the class `toy`.
+pub(crate) fn sharing(remote: impl RemoteCache + 'static) -> SharedCache {
+    let terms = SharingTerms {
+        class: "toy".to_owned(),
+        publishes: true,
+        trust: Vec::new(),
+        key: None,
+    };
+    SharedCache::new(Box::new(remote), terms)
 }
 
 /// Runs a pipeline with a cache that others share.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use netsec::base::outcome::StageOutcome;
 use netsec::bucket::cache::BucketCache;
 use netsec::bucket::objects::Bucket;
-use netsec::far::shared_cache::{SharedCache, SharingTerms};
+use netsec::far::shared_cache::SharedCache;
 
 use crate::far::object_server::ObjectServer;
-use crate::toy::{Ran, run, run_shared};
+use crate::toy::{run, run_shared, sharing};
 use crate::world::World;
 
 const PIPELINE: &str = "stages:
@@ -22,21 +22,7 @@ const PIPELINE: &str = "stages:
 
 fn cache(server: &ObjectServer, world: &World) -> SharedCache {
     let bucket = Bucket::open("s3://bucket/team", &|name| server.environment(name)).unwrap();
-    let cache = BucketCache::new(bucket, world.root().join("cache/tmp"));
-    let terms = SharingTerms {
-        class: "toy".to_owned(),
-        publishes: true,
-        trust: Vec::new(),
-        key: None,
-    };
-    SharedCache::new(Box::new(cache), terms)
-}
-
-fn is_all(ran: &Ran, outcome: StageOutcome) -> bool {
-    ran.summary
-        .stages
-        .iter()
-        .all(|stage| stage.outcome == outcome)
+    sharing(BucketCache::new(bucket, world.root().join("cache/tmp")))
 }
 
 #[test]
@@ -59,7 +45,7 @@ fn two_hundred_faults_change_nothing() {
                 .all(|stage| stage.outcome.is_success())
         );
         let again = run(&world, PIPELINE);
-        assert!(is_all(&again, StageOutcome::Reused));
+        assert!(again.is_all(StageOutcome::Reused));
         assert_eq!(again.digests(), local.digests(), "round {round}");
     }
     assert_eq!(server.happened().len(), 8, "{:?}", server.happened());
@@ -67,7 +53,7 @@ fn two_hundred_faults_change_nothing() {
     let world = World::new();
     let ran = run_shared(&world, PIPELINE, &cache(&server, &world));
     assert!(
-        is_all(&ran, StageOutcome::Reused),
+        ran.is_all(StageOutcome::Reused),
         "what is wrong there was not put there"
     );
     assert_eq!(ran.digests(), local.digests());
@@ -80,7 +66,7 @@ fn a_run_that_changes_nothing_asks_nobody() {
     run_shared(&world, PIPELINE, &cache(&server, &world));
     assert!(server.requests() > 0);
     let again = run_shared(&world, PIPELINE, &cache(&server, &world));
-    assert!(is_all(&again, StageOutcome::Reused));
+    assert!(again.is_all(StageOutcome::Reused));
     assert_eq!(server.requests(), 0);
 }
 
@@ -96,6 +82,6 @@ fn a_poisoned_blob_is_never_kept() {
     }
     let world = World::new();
     let ran = run_shared(&world, PIPELINE, &cache(&server, &world));
-    assert!(is_all(&ran, StageOutcome::Made));
+    assert!(ran.is_all(StageOutcome::Made));
     assert_eq!(ran.digests(), first.digests());
 }

@@ -8,14 +8,13 @@ use std::time::Duration;
 use netsec::base::digest::Digest;
 use netsec::base::outcome::StageOutcome;
 use netsec::far::remote_cache::{RecordName, RemoteCache, RemoteError, WantedBlob};
-use netsec::far::shared_cache::{SharedCache, SharingTerms};
 use netsec::reapi::address::ReapiAddress;
 use netsec::reapi::cache::ReapiCache;
 use netsec::store::blob::Store;
 use netsec::store::memory::MemoryStore;
 
 use crate::far::fault_proxy::FaultProxy;
-use crate::toy::{Ran, run, run_shared};
+use crate::toy::{run, run_shared, sharing};
 use crate::world::{World, skip};
 
 const PIPELINE: &str = "stages:
@@ -109,40 +108,23 @@ fn cache(port: u16) -> ReapiCache {
     ReapiCache::new(ReapiAddress::read(&url, &environment, true).unwrap()).unwrap()
 }
 
-fn shared(cache: ReapiCache) -> SharedCache {
-    let terms = SharingTerms {
-        class: "toy".to_owned(),
-        publishes: true,
-        trust: Vec::new(),
-        key: None,
-    };
-    SharedCache::new(Box::new(cache), terms)
-}
-
-fn is_all(ran: &Ran, outcome: StageOutcome) -> bool {
-    ran.summary
-        .stages
-        .iter()
-        .all(|stage| stage.outcome == outcome)
-}
-
 #[test]
 fn what_one_workspace_made_comes_from_the_server_also_after_a_restart() {
     let Some(mut casd) = Casd::start() else {
         return;
     };
-    let first = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
-    assert!(is_all(&first, StageOutcome::Made));
-    let second = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
-    assert!(is_all(&second, StageOutcome::Reused));
+    let first = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
+    assert!(first.is_all(StageOutcome::Made));
+    let second = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
+    assert!(second.is_all(StageOutcome::Reused));
     assert_eq!(second.digests(), first.digests());
     casd.stop();
-    let alone = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
-    assert!(is_all(&alone, StageOutcome::Made));
+    let alone = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
+    assert!(alone.is_all(StageOutcome::Made));
     assert_eq!(alone.digests(), first.digests());
     casd.again();
-    let third = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
-    assert!(is_all(&third, StageOutcome::Reused));
+    let third = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
+    assert!(third.is_all(StageOutcome::Reused));
 }
 
 #[test]
@@ -224,7 +206,7 @@ fn a_hundred_connections_that_go_wrong_change_nothing() {
         round += 1;
         let address = ReapiAddress::read(&url, &environment, true).unwrap();
         let world = World::new();
-        let cache = shared(ReapiCache::new(address).unwrap());
+        let cache = sharing(ReapiCache::new(address).unwrap());
         let ran = run_shared(&world, PIPELINE, &cache);
         assert_eq!(ran.digests(), local.digests(), "round {round}");
         assert!(
@@ -233,11 +215,11 @@ fn a_hundred_connections_that_go_wrong_change_nothing() {
                 .iter()
                 .all(|stage| stage.outcome.is_success())
         );
-        assert!(is_all(&run(&world, PIPELINE), StageOutcome::Reused));
+        assert!(run(&world, PIPELINE).is_all(StageOutcome::Reused));
     }
-    let ran = run_shared(&World::new(), PIPELINE, &shared(casd.cache()));
+    let ran = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
     assert!(
-        is_all(&ran, StageOutcome::Reused),
+        ran.is_all(StageOutcome::Reused),
         "what is wrong there was not put there"
     );
 }
@@ -250,8 +232,8 @@ fn a_server_that_says_nothing_is_left_alone() {
     let environment = |name: &str| (name == "NETSEC_REMOTE_TIMEOUT").then(|| "0.1".to_owned());
     let url = format!("grpc://127.0.0.1:{port}");
     let address = ReapiAddress::read(&url, &environment, true).unwrap();
-    let cache = shared(ReapiCache::new(address).unwrap());
+    let cache = sharing(ReapiCache::new(address).unwrap());
     let ran = run_shared(&World::new(), PIPELINE, &cache);
-    assert!(is_all(&ran, StageOutcome::Made));
+    assert!(ran.is_all(StageOutcome::Made));
     assert_eq!(ran.digests(), local.digests());
 }
