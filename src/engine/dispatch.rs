@@ -358,6 +358,14 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
+    /// Ends all stages that were looked up in vain and that no worker has yet.
+    fn drop_all_missed(&mut self, reason: Option<StopReason>) {
+        // All at once, or the place of one that ends would be given to the next.
+        for stage in std::mem::take(&mut self.missed) {
+            self.drop_missed(stage, reason);
+        }
+    }
+
     /// Ends a stage that no worker has yet.
     fn drop_missed(&mut self, stage: usize, reason: Option<StopReason>) {
         self.missed.retain(|other| *other != stage);
@@ -419,9 +427,7 @@ impl<'a> Dispatcher<'a> {
     pub fn cancel(&mut self) {
         self.is_cancelled = true;
         self.wake_coalesced();
-        for stage in Vec::from(self.missed.clone()) {
-            self.drop_missed(stage, None);
-        }
+        self.drop_all_missed(None);
         for stage in self.schedule.stop() {
             self.finish(stage, StageOutcome::Cancelled, FinishCause::Own);
         }
@@ -601,9 +607,7 @@ impl<'a> Dispatcher<'a> {
                 self.finish(stage, StageOutcome::Skipped, cause);
             }
         }
-        for stage in Vec::from(self.missed.clone()) {
-            self.drop_missed(stage, Some(StopReason::TooManyFailures));
-        }
+        self.drop_all_missed(Some(StopReason::TooManyFailures));
         for (&stage, active) in &mut self.active {
             if active.began_ms.is_none() {
                 active.stop = Some(StopReason::TooManyFailures);

@@ -55,7 +55,7 @@ fn scenes() -> impl Strategy<Value = Scene> {
             |(jobs, max_failures, gpus)| DispatchLimits {
                 jobs,
                 // As many as not, nowhere to look.
-                lookups: [0, 1, 5, 0][jobs],
+                lookups: [0, 4, 8, 0][jobs],
                 max_failures,
                 capacity: BTreeMap::from([("gpu".to_owned(), gpus)]),
                 ..DispatchLimits::default()
@@ -457,4 +457,44 @@ proptest! {
         prop_assert_eq!(once.witness.outcomes, twice.witness.outcomes);
         prop_assert_eq!(once.witness.now_ms, twice.witness.now_ms);
     }
+}
+
+#[test]
+fn what_was_looked_up_in_vain_is_not_begun_after_too_many_failures() {
+    let (graph, limits) = (Graph::new(5, Vec::new()).unwrap(), Limits::default());
+    let terms = DispatchTerms {
+        limits: &limits,
+        reads_ref: false,
+    };
+    let run = DispatchLimits {
+        jobs: 1,
+        lookups: 10,
+        max_failures: Some(1),
+        ..DispatchLimits::default()
+    };
+    let wanted = (0..5).collect();
+    let mut dispatcher = Dispatcher::new(&graph, &wanted, vec![0; 5], vec![terms; 5], run);
+    while let Some(stage) = dispatcher.next_ready() {
+        assert!(dispatcher.look_up(stage, Digest::of(&[stage as u8])));
+    }
+    (0..5).for_each(|stage| dispatcher.missed(stage, 0));
+    let mut performed = Vec::new();
+    while let Some(command) = dispatcher.command() {
+        if let DispatchCommand::Perform(stage) = command {
+            performed.push(stage);
+        }
+    }
+    assert_eq!(performed.len(), 2, "there are two places");
+    let failed = ActionEnd::Failed { may_pass: false };
+    dispatcher.ended(performed[0], failed, 0);
+    while let Some(command) = dispatcher.command() {
+        assert!(
+            !matches!(command, DispatchCommand::Perform(_)),
+            "{command:?}"
+        );
+    }
+    assert_eq!(dispatcher.active(), 1, "only the other one is still there");
+    dispatcher.ended(performed[1], ActionEnd::Stopped, 0);
+    while dispatcher.command().is_some() {}
+    assert!(dispatcher.is_over());
 }
