@@ -129,19 +129,17 @@ impl ReapiLink {
         };
         self.runtime.block_on(async {
             let mut wait = WAIT;
-            for _ in 1..ATTEMPTS {
+            let mut attempt = 1;
+            loop {
                 match tokio::time::timeout(limit, question()).await {
-                    Ok(Err(status)) if may_pass(&status) => {}
+                    Ok(Err(status)) if may_pass(&status) && attempt < ATTEMPTS => {}
                     Ok(answer) => return answer,
                     // It was waited for long enough.
                     Err(_) => return Err(silent()),
                 }
                 tokio::time::sleep(wait).await;
                 wait *= 2;
-            }
-            match tokio::time::timeout(limit, question()).await {
-                Ok(answer) => answer,
-                Err(_) => Err(silent()),
+                attempt += 1;
             }
         })
     }
@@ -212,7 +210,7 @@ impl ReapiLink {
         asked.map(|_| ()).map_err(|status| failed(&status))
     }
 
-    /// Returns which blobs are not there.
+    /// Returns which blobs are not there; of so many at a time as a message takes.
     pub(crate) fn missing(&self, blobs: &[proto::Digest]) -> RemoteResult<Vec<proto::Digest>> {
         let asked = self.ask(0, || async {
             let request = proto::FindMissingBlobsRequest {

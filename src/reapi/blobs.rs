@@ -1,0 +1,175 @@
+//! Blobs on a server of the Remote Execution API: sent and brought, small ones together and large ones
+//! by themselves.
+//!
+//! How: the server names blobs by SHA256. Which of them is which, by BLAKE3, is known of what was sent
+//! and of what results spoke of; whatever comes is checked by both names.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
+
+use crate::base::digest::Digest;
+use crate::far::remote_cache::{RemoteError, RemoteResult, WantedBlob};
+use crate::reapi::link::{BATCH, ReapiLink, wire_digest};
+use crate::store::blob::Store;
+
+/// Blobs from this size on are sent by themselves, in bytes.
+const LARGE: usize = 1 << 20;
+
+/// So many blobs are asked about in one message.
+const ASKED: usize = 4096;
+
+/// Where the bytes of a blob are that may have to be sent.
+#[derive(Clone, Debug)]
+pub(crate) enum BlobSource {
+    /// In the store.
+    Stored(Digest),
+    /// Here.
+    Bytes(Vec<u8>),
+}
+
+impl BlobSource {
+    fn read(&self, store: &dyn Store) -> RemoteResult<Cow<'_, [u8]>> {
+        match self {
+            Self::Stored(digest) => Ok(Cow::Owned(store.get(digest)?)),
+            Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+}
+
+/// What blobs are called on a server, and the way to them.
+#[derive(Default)]
+pub(crate) struct ReapiBlobs {
+    names: Mutex<HashMap<Digest, proto::Digest>>,
+}
+
+impl ReapiBlobs {
+    fn names(&self) -> MutexGuard<'_, HashMap<Digest, proto::Digest>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what the server calls a blob.
+    pub(crate) fn learn(&self, digest: Digest, named: proto::Digest) {
+        self.names().insert(digest, named);
+    }
+
+    /// Returns what the server calls a blob of the store.
+    pub(crate) fn name(&self, digest: &Digest, store: &dyn Store) -> RemoteResult<proto::Digest> {
+        if let Some(named) = self.names().get(digest) {
+            return Ok(named.clone());
+        }
+        let named = wire_digest(&store.get(digest)?);
+        self.learn(*digest, named.clone());
+        Ok(named)
+    }
+
+    /// Sends what is not there; returns how many bytes that was.
+    pub(crate) fn send(
+        &self,
+        link: &ReapiLink,
+        blobs: &[(proto::Digest, BlobSource)],
+        store: &dyn Store,
+    ) -> RemoteResult<u64> {
+        let mut missing = HashSet::new();
+        for asked in blobs.chunks(ASKED) {
+            let asked: Vec<proto::Digest> = asked.iter().map(|(named, _)| named.clone()).collect();
+            missing.extend(link.missing(&asked)?.into_iter().map(|named| named.hash));
+        }
+        // Each once, though it may be there under several names.
+        let sent: Vec<&(proto::Digest, BlobSource)> = blobs
+            .iter()
+            .filter(|(named, _)| missing.remove(&named.hash))
+            .collect();
+        let (small, large): (Vec<_>, Vec<_>) =
+            sent.iter().copied().partition(|(named, _)| is_small(named));
+        for (named, source) in large {
+            link.send_large(named, &source.read(store)?)?;
+        }
+        for batch in batches(small, |(named, _)| named) {
+            let mut read = Vec::with_capacity(batch.len());
+            for (named, source) in batch {
+                read.push((named.clone(), source.read(store)?.into_owned()));
+            }
+            link.send(&read)?;
+        }
+        Ok(sent.iter().map(|(named, _)| size(named)).sum())
+    }
+
+    /// Brings blobs into a store, each checked against its name.
+    pub(crate) fn bring(
+        &self,
+        link: &ReapiLink,
+        blobs: &[WantedBlob],
+        store: &dyn Store,
+    ) -> RemoteResult<()> {
+        let mut wanted = Vec::with_capacity(blobs.len());
+        let names = self.names();
+        for blob in blobs {
+            let named = names.get(&blob.digest);
+            let named = named.ok_or(RemoteError::Gone(blob.digest))?;
+            if size(named) > blob.most {
+                return Err(RemoteError::Changed(format!(
+                    "the server's {} has more bytes than its record says",
+                    blob.digest.short()
+                )));
+            }
+            wanted.push((named.clone(), blob.digest));
+        }
+        drop(names);
+        let (small, large): (Vec<_>, Vec<_>) =
+            wanted.iter().partition(|(named, _)| is_small(named));
+        for (named, digest) in large {
+            let bytes = link.read_large(named)?;
+            keep(digest, &bytes.ok_or(RemoteError::Gone(*digest))?, store)?;
+        }
+        for batch in batches(small, |(named, _)| named) {
+            let named: Vec<proto::Digest> = batch.iter().map(|(named, _)| named.clone()).collect();
+            let read: HashMap<String, Vec<u8>> = link.read(&named)?.into_iter().collect();
+            for (named, digest) in batch {
+                let bytes = read.get(&named.hash).ok_or(RemoteError::Gone(*digest))?;
+                keep(digest, bytes, store)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn keep(digest: &Digest, bytes: &[u8], store: &dyn Store) -> RemoteResult<()> {
+    match Digest::of(bytes) == *digest {
+        true => Ok(store.put(bytes).map(|_| ())?),
+        false => Err(RemoteError::Changed(format!(
+            "the server gives other bytes for {} than those of its name",
+            digest.short()
+        ))),
+    }
+}
+
+/// How many bytes a blob has; more than any has of one that says nonsense.
+fn size(named: &proto::Digest) -> u64 {
+    u64::try_from(named.size_bytes).unwrap_or(u64::MAX)
+}
+
+/// Whether a blob is read and sent with others.
+pub(crate) fn is_small(named: &proto::Digest) -> bool {
+    size(named) < LARGE as u64
+}
+
+/// Puts small blobs together so that a message holds them.
+fn batches<T>(blobs: Vec<T>, name: impl Fn(&T) -> &proto::Digest) -> Vec<Vec<T>> {
+    let mut batches: Vec<Vec<T>> = Vec::new();
+    let mut room = 0;
+    for blob in blobs {
+        let size = size(name(&blob));
+        match batches.last_mut() {
+            Some(batch) if size <= room => batch.push(blob),
+            _ => {
+                room = BATCH as u64;
+                batches.push(vec![blob]);
+            }
+        }
+        room -= size;
+    }
+    batches
+}
