@@ -9,19 +9,15 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::signing::SigningKey;
+use crate::far::bring::{bring_outputs, manifest};
 use crate::far::remote_cache::{RecordName, RemoteCache, RemoteError, RemoteResult, WantedBlob};
 use crate::far::shared_action::SharedAction;
 use crate::store::blob::Store;
-use crate::store::manifest::Manifest;
 
 /// After so many failures in a row the cache is left alone.
 const MOST_FAILURES: usize = 3;
-
-/// The most bytes that the manifest of a directory may have.
-const MANIFEST: u64 = 256 << 20;
 
 /// How a run uses a shared cache.
 pub struct SharingTerms {
@@ -166,39 +162,8 @@ impl SharedCache {
     /// # Errors
     /// Something is gone or was changed, and then the record is worth nothing; the cache failed.
     pub fn bring(&self, action: &SharedAction, store: &dyn Store) -> RemoteResult<()> {
-        let brought = self.bring_outputs(&action.outputs, store);
-        self.heard(brought)
-    }
-
-    fn bring_outputs(&self, outputs: &[Artifact], store: &dyn Store) -> RemoteResult<()> {
-        let wanted = |output: &Artifact| WantedBlob {
-            digest: output.digest,
-            most: match output.directory {
-                true => MANIFEST,
-                false => output.size,
-            },
-        };
-        self.bring_missing(outputs.iter().map(wanted).collect(), store)?;
-        for output in outputs.iter().filter(|output| output.directory) {
-            let manifest = manifest(store, &output.digest)?;
-            let file = |file: &crate::store::manifest::FileEntry| WantedBlob {
-                digest: file.digest,
-                most: file.size,
-            };
-            self.bring_missing(manifest.files.iter().map(file).collect(), store)?;
-        }
-        Ok(())
-    }
-
-    fn bring_missing(&self, mut blobs: Vec<WantedBlob>, store: &dyn Store) -> RemoteResult<()> {
-        blobs.sort_by_key(|blob| blob.digest);
-        blobs.dedup_by_key(|blob| blob.digest);
-        // One that is damaged here is as good as none.
-        blobs.retain(|blob| !store.has(&blob.digest).unwrap_or(false));
-        if blobs.is_empty() {
-            return Ok(());
-        }
-        self.remote.fetch(&blobs, store)
+        let fetch = |blobs: &[WantedBlob], store: &dyn Store| self.remote.fetch(blobs, store);
+        self.heard(bring_outputs(&action.outputs, store, &fetch))
     }
 
     /// Publishes what came of an action: blobs first, then the record that speaks of them.
@@ -258,9 +223,4 @@ impl SharedCache {
             .unwrap_or_else(PoisonError::into_inner)
             .push(line);
     }
-}
-
-fn manifest(store: &dyn Store, digest: &Digest) -> RemoteResult<Manifest> {
-    let bytes = store.get(digest)?;
-    Manifest::decode(&bytes).map_err(RemoteError::Changed)
 }

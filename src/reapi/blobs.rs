@@ -11,7 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 
 use crate::base::digest::Digest;
+use crate::base::disk;
 use crate::far::remote_cache::{RemoteError, RemoteResult, WantedBlob};
+use crate::far::remote_runner::BlobSource;
 use crate::reapi::link::{BATCH, ReapiLink, wire_digest};
 use crate::store::blob::Store;
 
@@ -20,24 +22,6 @@ const LARGE: usize = 1 << 20;
 
 /// So many blobs are asked about in one message.
 const ASKED: usize = 4096;
-
-/// Where the bytes of a blob are that may have to be sent.
-#[derive(Clone, Debug)]
-pub(crate) enum BlobSource {
-    /// In the store.
-    Stored(Digest),
-    /// Here.
-    Bytes(Vec<u8>),
-}
-
-impl BlobSource {
-    fn read(&self, store: &dyn Store) -> RemoteResult<Cow<'_, [u8]>> {
-        match self {
-            Self::Stored(digest) => Ok(Cow::Owned(store.get(digest)?)),
-            Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
-        }
-    }
-}
 
 /// What blobs are called on a server, and the way to them.
 #[derive(Default)]
@@ -57,10 +41,22 @@ impl ReapiBlobs {
 
     /// Returns what the server calls a blob of the store.
     pub(crate) fn name(&self, digest: &Digest, store: &dyn Store) -> RemoteResult<proto::Digest> {
+        self.name_of(&BlobSource::Stored(*digest), store)
+    }
+
+    /// Returns what the server calls a blob.
+    pub(crate) fn name_of(
+        &self,
+        source: &BlobSource,
+        store: &dyn Store,
+    ) -> RemoteResult<proto::Digest> {
+        let (BlobSource::Stored(digest) | BlobSource::File(_, digest)) = source else {
+            return Ok(wire_digest(&read(source, store)?));
+        };
         if let Some(named) = self.names().get(digest) {
             return Ok(named.clone());
         }
-        let named = wire_digest(&store.get(digest)?);
+        let named = wire_digest(&read(source, store)?);
         self.learn(*digest, named.clone());
         Ok(named)
     }
@@ -85,14 +81,14 @@ impl ReapiBlobs {
         let (small, large): (Vec<_>, Vec<_>) =
             sent.iter().copied().partition(|(named, _)| is_small(named));
         for (named, source) in large {
-            link.send_large(named, &source.read(store)?)?;
+            link.send_large(named, &read(source, store)?)?;
         }
         for batch in batches(small, |(named, _)| named) {
-            let mut read = Vec::with_capacity(batch.len());
+            let mut bytes = Vec::with_capacity(batch.len());
             for (named, source) in batch {
-                read.push((named.clone(), source.read(store)?.into_owned()));
+                bytes.push((named.clone(), read(source, store)?.into_owned()));
             }
-            link.send(&read)?;
+            link.send(&bytes)?;
         }
         Ok(sent.iter().map(|(named, _)| size(named)).sum())
     }
@@ -133,6 +129,16 @@ impl ReapiBlobs {
             }
         }
         Ok(())
+    }
+}
+
+fn read<'a>(source: &'a BlobSource, store: &dyn Store) -> RemoteResult<Cow<'a, [u8]>> {
+    match source {
+        BlobSource::Stored(digest) => Ok(Cow::Owned(store.get(digest)?)),
+        BlobSource::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        BlobSource::File(path, _) => disk::read(path)
+            .map(Cow::Owned)
+            .map_err(|error| RemoteError::Local(error.to_string())),
     }
 }
 

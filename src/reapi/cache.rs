@@ -12,8 +12,9 @@ use prost::Message;
 
 use crate::base::digest::Digest;
 use crate::far::remote_cache::{RecordName, RemoteCache, RemoteError, RemoteResult, WantedBlob};
+use crate::far::remote_runner::BlobSource;
 use crate::reapi::address::ReapiAddress;
-use crate::reapi::blobs::{BlobSource, ReapiBlobs, is_small};
+use crate::reapi::blobs::{ReapiBlobs, is_small};
 use crate::reapi::link::{ReapiLink, wire_digest};
 use crate::store::blob::Store;
 
@@ -89,7 +90,9 @@ impl ReapiCache {
         if let Some(can) = self.can_update.get() {
             return Ok(*can);
         }
-        let can = self.link.can_update()?;
+        let cache = self.link.capabilities()?.cache_capabilities;
+        let update = cache.and_then(|cache| cache.action_cache_update_capabilities);
+        let can = update.is_some_and(|update| update.update_enabled);
         Ok(*self.can_update.get_or_init(|| can))
     }
 }

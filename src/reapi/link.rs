@@ -34,7 +34,7 @@ pub(crate) const BATCH: usize = (4 << 20) - (64 << 10);
 const PIECE: usize = 1 << 20;
 
 /// The digest function that every server has.
-const SHA256: i32 = proto::digest_function::Value::Sha256 as i32;
+pub(crate) const SHA256: i32 = proto::digest_function::Value::Sha256 as i32;
 
 /// Names bytes as the server does.
 pub(crate) fn wire_digest(bytes: &[u8]) -> proto::Digest {
@@ -100,7 +100,8 @@ impl ReapiLink {
         &self.address.url
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
+    /// Returns a message as it is sent.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(token) = &self.token {
             request
@@ -110,8 +111,24 @@ impl ReapiLink {
         request
     }
 
-    fn instance(&self) -> String {
+    /// Returns the name of the instance.
+    pub(crate) fn instance(&self) -> String {
         self.address.instance.clone()
+    }
+
+    /// Returns the channel.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Returns what carries questions.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Returns how long an answer to a small question is waited for.
+    pub(crate) fn patience(&self) -> Duration {
+        self.address.patience
     }
 
     /// Asks a question, which may move so many bytes, until there is an answer.
@@ -144,8 +161,8 @@ impl ReapiLink {
         })
     }
 
-    /// Returns whether results can be put into the server's cache.
-    pub(crate) fn can_update(&self) -> RemoteResult<bool> {
+    /// Returns what the server can do.
+    pub(crate) fn capabilities(&self) -> RemoteResult<proto::ServerCapabilities> {
         let asked = self.ask(0, || async {
             let request = proto::GetCapabilitiesRequest {
                 instance_name: self.instance(),
@@ -154,15 +171,14 @@ impl ReapiLink {
             let answer = client.get_capabilities(self.request(request)).await?;
             Ok(answer.into_inner())
         });
-        let capabilities = asked.map_err(|status| failed(&status))?.cache_capabilities;
-        let capabilities = capabilities.unwrap_or_default();
-        if !capabilities.digest_functions.contains(&SHA256) {
+        let capabilities = asked.map_err(|status| failed(&status))?;
+        let cache = capabilities.cache_capabilities.as_ref();
+        if !cache.is_some_and(|cache| cache.digest_functions.contains(&SHA256)) {
             return Err(RemoteError::Denied(
                 "the server does not know SHA256".to_owned(),
             ));
         }
-        let update = capabilities.action_cache_update_capabilities;
-        Ok(update.is_some_and(|update| update.update_enabled))
+        Ok(capabilities)
     }
 
     /// Returns a result; with the contents of the files that are named, where the server gives them.
@@ -355,14 +371,15 @@ fn unique() -> String {
 }
 
 /// Whether asking again may help.
-fn may_pass(status: &Status) -> bool {
+pub(crate) fn may_pass(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable | Code::Aborted | Code::Unknown | Code::ResourceExhausted
     )
 }
 
-fn failed(status: &Status) -> RemoteError {
+/// What a status means to who asked.
+pub(crate) fn failed(status: &Status) -> RemoteError {
     let text: String = status
         .message()
         .replace('\n', " ")
