@@ -11,4 +11,5 @@ pub mod port;
 pub mod registry;
 pub mod remote;
 pub mod schema;
+pub mod stored_value;
 pub mod sub_action;

@@ -3,6 +3,7 @@
 pub mod blob;
 pub mod digest_cache;
 pub mod faulty;
+pub mod given_store;
 pub mod local;
 pub mod manifest;
 pub mod memory;

@@ -1,0 +1,151 @@
+//! Blobs that were given in a folder, and beside them those that are made: what an action has that is
+//! carried out away from every cache.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
+use crate::base::disk::{self, PathEntry};
+use crate::base::hashing::{self, hash};
+use crate::store::blob::{Store, StoreError};
+
+/// Blobs by their digests in two folders: those that were given, which are not changed, and those that
+/// are made.
+pub struct GivenStore {
+    given: PathBuf,
+    made: PathBuf,
+}
+
+impl GivenStore {
+    /// Opens it; the folder of what is made has to be there.
+    pub fn new(given: PathBuf, made: PathBuf) -> Self {
+        Self { given, made }
+    }
+
+    /// Returns where a blob is.
+    fn find(&self, digest: &Digest) -> Result<(PathBuf, u64), StoreError> {
+        for folder in [&self.made, &self.given] {
+            let path = folder.join(digest.hex());
+            match disk::look(&path) {
+                Ok(PathEntry::File(stamp)) => return Ok((path, stamp.size)),
+                Err(error) if !error.is_missing() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Err(StoreError::Missing(*digest))
+    }
+}
+
+impl Store for GivenStore {
+    fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        if self.find(&digest).is_err() {
+            disk::write_atomic(&self.made.join(digest.hex()), bytes)?;
+        }
+        Ok(digest)
+    }
+
+    fn take(&self, path: &Path, cancel: &Cancel) -> Result<(Digest, u64), StoreError> {
+        let size = match disk::look(path)? {
+            PathEntry::File(stamp) => stamp.size,
+            PathEntry::Directory | PathEntry::Special => 0,
+        };
+        let digest = hash(path, size, cancel)?;
+        if self.find(&digest).is_err() {
+            let to = self.made.join(digest.hex());
+            match disk::sole_size(path)? {
+                Some(_) => disk::rename(path, &to)?,
+                None => disk::copy(path, &to).map(|_| ())?,
+            }
+        }
+        Ok((digest, size))
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let (aside, _) = self.find(digest)?;
+        let bytes = disk::read(&aside)?;
+        match Digest::of(&bytes) == *digest {
+            true => Ok(bytes),
+            false => Err(StoreError::Corrupt {
+                digest: *digest,
+                aside,
+            }),
+        }
+    }
+
+    fn copy(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
+        let (aside, size) = self.find(digest)?;
+        match hashing::copy_input(&aside, (size, digest), to)? {
+            true => Ok(()),
+            false => Err(StoreError::Corrupt {
+                digest: *digest,
+                aside,
+            }),
+        }
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        match self.find(digest) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_missing() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
+        let mut blobs = Vec::new();
+        for path in disk::list(&self.made)? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            if let (Some(digest), PathEntry::File(stamp)) =
+                (name.and_then(Digest::parse), disk::look(&path)?)
+            {
+                blobs.push((digest, stamp.size));
+            }
+        }
+        Ok(blobs)
+    }
+
+    fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        match disk::remove_file(&self.made.join(digest.hex())) {
+            Err(error) if !error.is_missing() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_is_read_and_checked_and_what_is_made_lies_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (given, made) = (folder.path().join("given"), folder.path().join("made"));
+        disk::create_dirs(&given).unwrap();
+        disk::create_dirs(&made).unwrap();
+        let there = Digest::of(b"there");
+        disk::write_atomic(&given.join(there.hex()), b"there").unwrap();
+        let wrong = Digest::of(b"right");
+        disk::write_atomic(&given.join(wrong.hex()), b"wrong").unwrap();
+        let store = GivenStore::new(given, made.clone());
+        assert_eq!(store.get(&there).unwrap(), b"there");
+        assert!(matches!(store.get(&wrong), Err(StoreError::Corrupt { .. })));
+        assert!(store.copy(&wrong, &folder.path().join("a")).is_err());
+        store.copy(&there, &folder.path().join("b")).unwrap();
+        store.put(b"there").unwrap();
+        assert!(store.list().unwrap().is_empty(), "it is given already");
+        let new = store.put(b"new").unwrap();
+        assert_eq!(store.get(&new).unwrap(), b"new");
+        let file = folder.path().join("file");
+        disk::write_atomic(&file, b"taken").unwrap();
+        let (taken, size) = store.take(&file, &Cancel::new()).unwrap();
+        assert_eq!((taken, size), (Digest::of(b"taken"), 5));
+        assert_eq!(disk::read(&made.join(taken.hex())).unwrap(), b"taken");
+        assert!(!store.has(&Digest::of(b"none")).unwrap());
+        assert_eq!(store.list().unwrap().len(), 2);
+    }
+}
