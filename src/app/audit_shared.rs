@@ -16,14 +16,13 @@ use crate::base::disk;
 use crate::base::host::host;
 use crate::base::name::RunId;
 use crate::engine::exec_context::ExecContext;
-use crate::engine::executor::{ActionHandle, Executor};
+use crate::engine::executor::{ActionHandle, Executor, SoleTurn};
 use crate::engine::local_executor::LocalExecutor;
 use crate::engine::slots::Slots;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::ActionRecord;
 use crate::plan::action::Action;
 use crate::plan::decide::Verdict;
-use crate::stage::context::StageTurn;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
 
@@ -58,15 +57,6 @@ pub struct AuditSample {
     pub count: usize,
     /// What decides which.
     pub seed: u64,
-}
-
-/// A stage that is alone has its turn at once.
-struct OwnTurn;
-
-impl StageTurn for OwnTurn {
-    fn begin(&self) {}
-
-    fn end(&self) {}
 }
 
 impl Workspace {
@@ -124,6 +114,8 @@ impl Workspace {
                 supervisors: &supervisors,
                 full: false,
                 shared: None,
+                workers: None,
+                chosen: None,
             },
             slots,
         };
@@ -132,7 +124,7 @@ impl Workspace {
             terms.check()?;
             let handle = ActionHandle {
                 cancel: terms.cancel,
-                turn: &OwnTurn,
+                turn: &SoleTurn,
                 observe: &|_| {},
             };
             let made = executor.execute(action, &handle);

@@ -122,6 +122,7 @@ fn record(imported: ImportedModel, digest: Digest, now_ms: u64) -> ActionRecord 
         seconds: 0.0,
         host: host(),
         netsec: env!("CARGO_PKG_VERSION").to_owned(),
+        remote: None,
         imported: Some(ImportOrigin {
             at_ms: now_ms,
             signer: imported.signer,

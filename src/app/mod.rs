@@ -11,6 +11,7 @@ pub mod gc;
 pub mod import_model;
 pub mod ref_prospects;
 pub mod registry;
+pub mod remote_work;
 pub mod run;
 pub mod run_difference;
 pub mod supervisors;

@@ -149,6 +149,7 @@ impl Workspace {
             full: wish.full,
             supervisors: &supervisors,
             shared: terms.shared,
+            workers: terms.workers,
         };
         if loaded.pipeline.has_ref() || !plan.reuses_all() {
             up_to_date::forget(&self.cache)?;

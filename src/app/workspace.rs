@@ -15,6 +15,7 @@ use crate::base::nearest::suggest;
 use crate::base::problem::ProblemReport;
 use crate::base::source::SourceText;
 use crate::base::{processes, syntax};
+use crate::engine::remote_workers::RemoteWorkers;
 use crate::event::Sink;
 use crate::far::shared_cache::SharedCache;
 use crate::graph::build::Graph;
@@ -141,6 +142,8 @@ pub struct RunOptions<'a> {
     pub wait: bool,
     /// A cache that others share.
     pub shared: Option<&'a SharedCache>,
+    /// Other machines that carry actions out.
+    pub workers: Option<&'a RemoteWorkers>,
     /// Raised when the run is to stop.
     pub cancel: &'a Cancel,
     /// Told who holds the workspace, once, when there is a wait.
@@ -167,6 +170,7 @@ impl<'a> RunOptions<'a> {
             program: None,
             wait: false,
             shared: None,
+            workers: None,
             cancel,
             waiting,
             sinks,

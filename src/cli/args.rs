@@ -114,6 +114,14 @@ pub enum CliCommand {
     Init(InitArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Carry out an action that another machine sent here; started by a run that has other machines
+    #[command(hide = true)]
+    Act {
+        /// What is to be done
+        task: PathBuf,
+        /// The folder for what is made
+        out: PathBuf,
+    },
     /// Start programs for a run, and end what they leave behind; started by the run itself
     #[command(hide = true)]
     Supervise {

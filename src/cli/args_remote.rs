@@ -1,4 +1,4 @@
-//! Flags that say which shared cache a run uses, and how.
+//! Flags that say which shared cache and which other machines a run uses, and how.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::stage::remote::RemoteMode;
 
-/// Which shared cache a run uses.
+/// Which shared cache and which other machines a run uses.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RemoteArgs {
     /// Use this shared cache instead of the one that the pipeline file names: s3://BUCKET/PREFIX,
@@ -22,6 +22,15 @@ pub struct RemoteArgs {
     /// one [default: NETSEC_SIGNING_KEY]
     #[arg(long, value_name = "FILE")]
     pub remote_sign: Option<PathBuf>,
+    /// Have stages and their parts carried out by the machines of this server of the Remote
+    /// Execution API instead of the one that the pipeline file names: grpc://HOST:PORT/INSTANCE or
+    /// grpcs://HOST:PORT/INSTANCE; `off` for none [default: NETSEC_REMOTE_EXECUTE]
+    #[arg(long, value_name = "URL")]
+    pub remote_execute: Option<String>,
+    /// Have those machines carry out at most so many actions at once [default: what the pipeline
+    /// file says, or 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub remote_jobs: Option<u16>,
 }
 
 /// What is done with a shared cache.

@@ -9,7 +9,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, cat, check, completions, data, deploy, diff, explain, forget, graph, image,
+    act, cache, cancel, cat, check, completions, data, deploy, diff, explain, forget, graph, image,
     impact, init, keys, lineage, model, out, predict, quarantine, replay, run, runs, schema, serve,
     status, supervise, sweep, sync, transfer, watch,
 };
@@ -119,6 +119,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Export(args) => transfer::export(&workspace, args),
         CliCommand::Import(args) => transfer::import(&workspace, args),
         CliCommand::Init(args) => init::init(&workspace, args),
+        CliCommand::Act { task, out } => act::act(task, out),
         CliCommand::Supervise { sort } => Ok(supervise::supervise(sort)),
         CliCommand::Completions(args) => completions::completions(args),
     }

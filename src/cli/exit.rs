@@ -43,19 +43,28 @@ Exit codes:
   70  a fault in netsec
   130 stopped by a signal; what was finished is kept";
 
+/// How grave a failure is, and its exit code.
+fn grave(class: FailureClass) -> (u8, Exit) {
+    match class {
+        FailureClass::Fault => (5, Exit::Fault),
+        FailureClass::Storage => (4, Exit::Storage),
+        FailureClass::Stage => (3, Exit::Failed),
+        FailureClass::Data => (2, Exit::Data),
+        FailureClass::Rejected => (1, Exit::Rejected),
+    }
+}
+
+/// Returns the exit code of one failure.
+pub fn of_class(class: FailureClass) -> Exit {
+    grave(class).1
+}
+
 /// Returns the exit code of a run: that of its gravest failure.
 pub fn of_stages(stages: &[StageResult]) -> Exit {
     let failures = stages
         .iter()
         .filter(|stage| stage.outcome == StageOutcome::Failed)
         .filter_map(|stage| stage.error.as_ref());
-    let grave = |class: FailureClass| match class {
-        FailureClass::Fault => (5, Exit::Fault),
-        FailureClass::Storage => (4, Exit::Storage),
-        FailureClass::Stage => (3, Exit::Failed),
-        FailureClass::Data => (2, Exit::Data),
-        FailureClass::Rejected => (1, Exit::Rejected),
-    };
     let gravest = failures
         .map(|failure| grave(failure.class))
         .max_by_key(|(gravity, _)| *gravity);

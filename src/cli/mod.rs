@@ -1,5 +1,6 @@
 //! The command-line face.
 
+pub mod act;
 pub mod allowed_remotes;
 pub mod args;
 pub mod args_choose;

@@ -1,12 +1,13 @@
-//! The shared cache of a run: which one, and whether results are published there.
+//! The shared cache and the other machines of a run: which ones, and what they are told.
 
 use std::path::PathBuf;
 
+use crate::app::remote_work::{OtherMachines, remote_workers};
 use crate::app::workspace::{AppError, LoadedPipeline, Workspace};
 use crate::base::signing::SigningKey;
 use crate::bucket::cache::BucketCache;
 use crate::bucket::objects::Bucket;
-use crate::cli::args_remote::RemoteArgs;
+use crate::cli::args_remote::{RemoteArgs, RemoteModeArg};
 use crate::cli::load::environment;
 use crate::cli::{allowed_remotes, out};
 use crate::far::machine_class::machine_class;
@@ -14,7 +15,8 @@ use crate::far::remote_cache::RemoteCache;
 use crate::far::shared_cache::{SharedCache, SharingTerms};
 use crate::reapi::address::ReapiAddress;
 use crate::reapi::cache::ReapiCache;
-use crate::stage::remote::RemoteMode;
+use crate::reapi::runner::ReapiRunner;
+use crate::stage::remote::{RemoteMode, RemoteSettings};
 use crate::stats::arithmetic::arithmetic_answers;
 
 /// Opens the shared cache that flags, the environment or else the pipeline file name.
@@ -30,8 +32,6 @@ pub fn shared_cache(
     args: &RemoteArgs,
 ) -> Result<Option<SharedCache>, AppError> {
     let settings = &loaded.pipeline.remote;
-    // A variable that is empty, as one of a CI that has no such secret, says nothing.
-    let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
     let mode = match (args.remote_mode, variable("NETSEC_REMOTE_MODE")) {
         (Some(mode), _) => mode.into(),
         (None, Some(word)) => RemoteMode::parse(&word).ok_or_else(|| {
@@ -68,6 +68,57 @@ pub fn shared_cache(
         key: key.map(SigningKey::load).transpose()?,
     };
     Ok(Some(SharedCache::new(cache, terms)))
+}
+
+/// Returns what a variable of the environment says: one that is empty, as one of a CI that has no such
+/// secret, says nothing.
+fn variable(name: &str) -> Option<String> {
+    environment(name).filter(|value| !value.is_empty())
+}
+
+/// Makes ready the machines that flags, the environment or else the pipeline file name.
+///
+/// A pipeline file alone cannot have data sent anywhere: whoever runs it has named the server themselves,
+/// or allowed that one before.
+///
+/// # Errors
+/// The address is none; netsec itself cannot be read.
+pub fn other_machines(
+    loaded: &LoadedPipeline,
+    args: &RemoteArgs,
+) -> Result<Option<OtherMachines>, AppError> {
+    let settings = &loaded.pipeline.remote;
+    let named = args.remote_execute.clone();
+    let named = named.or_else(|| variable("NETSEC_REMOTE_EXECUTE"));
+    let named = named.as_deref().filter(|url| !url.is_empty());
+    let Some(url) = named.or(settings.execute.as_deref()) else {
+        return Ok(None);
+    };
+    if url == "off" || args.remote_mode == Some(RemoteModeArg::Off) {
+        return Ok(None);
+    }
+    if !ReapiAddress::is_one(url) {
+        return Err(AppError::Usage(format!(
+            "`{url}` carries nothing out: only servers of the Remote Execution API do, grpc://HOST:PORT or \
+             grpcs://HOST:PORT/INSTANCE"
+        )));
+    }
+    if named.is_none() && !allowed_remotes::contains(url)? {
+        out::say(&format!(
+            "nothing is sent to `{url}`, and all runs here: the pipeline file alone does not decide where your data go; \
+             `netsec cache allow {url}` lets it"
+        ));
+        return Ok(None);
+    }
+    let address = ReapiAddress::read(url, &|name| environment(name), true);
+    let runner = ReapiRunner::new(address.map_err(AppError::Usage)?, settings.queue_limit);
+    let wrong = |why: String| AppError::Usage(format!("`{url}` cannot be used: {why}"));
+    let settings = RemoteSettings {
+        jobs: args.remote_jobs.map_or(settings.jobs, usize::from),
+        ..settings.clone()
+    };
+    let class = machine_class(&arithmetic_answers());
+    remote_workers(Box::new(runner.map_err(wrong)?), &settings, class).map(Some)
 }
 
 /// Opens a cache by its address, without asking it anything.

@@ -74,6 +74,8 @@ fn carry_out(workspace: &Workspace, args: &RunArgs) -> Result<Exit, AppError> {
     }
     let shared = remote::shared_cache(workspace, &loaded, &args.remote)?;
     terms.shared = shared.as_ref();
+    let workers = remote::other_machines(&loaded, &args.remote)?;
+    terms.workers = workers.as_ref();
     let summary = workspace.run(&loaded, &wish, &terms)?;
     if args.json {
         let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());
@@ -134,6 +136,7 @@ fn terms(
         program,
         wait,
         shared: None,
+        workers: None,
         cancel,
         waiting: &|holder| out::say(&format!("waiting for {holder}")),
         sinks,

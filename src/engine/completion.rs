@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::Digest;
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
-use crate::engine::dispatch::{ActionEnd, StopReason};
+use crate::engine::dispatch_command::{ActionEnd, StopReason};
 use crate::engine::drive::{Driver, RunningAction, WishOrigin};
 use crate::engine::executor::ActionResult;
 use crate::event::{EventKind, StageResult};
@@ -135,7 +135,13 @@ impl Driver<'_, '_> {
             host: self.setup.host.clone(),
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
             imported: None,
+            remote: None,
         };
+        if let Some(remote) = performed.remote.clone() {
+            record.host = remote.host;
+            record.seconds = remote.seconds;
+            record.remote = Some(remote.origin);
+        }
         if let Some(elsewhere) = performed.elsewhere.clone() {
             record.started_ms = elsewhere.started_ms;
             record.seconds = elsewhere.seconds;
@@ -335,7 +341,8 @@ impl Driver<'_, '_> {
     }
 }
 
-fn failure(error: &StageError) -> StageFailure {
+/// Returns what is told of an error.
+pub fn failure(error: &StageError) -> StageFailure {
     let class = match error {
         StageError::Data(_) => FailureClass::Data,
         StageError::Rejected(_) => FailureClass::Rejected,

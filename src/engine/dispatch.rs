@@ -9,7 +9,9 @@
 //! waiting for its retry, or finished.
 //!
 //! Looking a stage up takes no place among those that are performed, since it is waiting and not
-//! work: many more are looked up at once than can run.
+//! work: many more are looked up at once than can run. So does a stage that another machine carries
+//! out, which takes nothing of this one: as many as there may be are sent away, and only what is left
+//! is performed here. One that comes back undone stays here.
 //!
 //! The invariants: each wanted stage is finished once, or once more after its output was lost; no two
 //! active stages have the same key; what is taken of the capacity is what active stages take.
@@ -20,6 +22,7 @@ use std::time::Duration;
 use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
 use crate::engine::capacity::Capacity;
+use crate::engine::dispatch_command::{ActionEnd, DispatchCommand, FinishCause, StopReason};
 use crate::engine::schedule::Schedule;
 use crate::graph::build::Graph;
 use crate::stage::limits::Limits;
@@ -34,6 +37,8 @@ pub struct DispatchTerms<'a> {
     pub limits: &'a Limits,
     /// Whether it reads a ref. What depends on one is decided as late as can be.
     pub reads_ref: bool,
+    /// Whether another machine may carry it out.
+    pub may_go_away: bool,
 }
 
 /// What a run is dispatched within.
@@ -43,6 +48,8 @@ pub struct DispatchLimits {
     pub jobs: usize,
     /// How many stages may be looked up elsewhere at once; none if there is nowhere to look.
     pub lookups: usize,
+    /// How many stages other machines may have at once; none if there are none.
+    pub away: usize,
     /// After so many failures nothing more is begun.
     pub max_failures: Option<usize>,
     /// What there is of what stages take, by name.
@@ -51,78 +58,6 @@ pub struct DispatchLimits {
     /// at: one begins when those before it are over, so that where the ref points in the end does
     /// not depend on how many run at once. None comes before one that it needs.
     pub turns: Vec<Vec<usize>>,
-}
-
-/// What the driver is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DispatchCommand {
-    /// Give the stage to a worker.
-    Perform(usize),
-    /// Have the stage looked up elsewhere.
-    LookUp(usize),
-    /// Raise the stage's cancel token.
-    Stop(usize),
-    /// Say that the stage is being stopped because somebody asked for it.
-    SayStopping(usize),
-    /// Say that the stage failed and is tried again.
-    SayRetry {
-        /// The stage.
-        stage: usize,
-        /// Which attempt comes next, from 2 on.
-        attempt: u32,
-        /// After which time.
-        wait: Duration,
-    },
-    /// The stage is over.
-    Finish {
-        /// The stage.
-        stage: usize,
-        /// How it ended.
-        outcome: StageOutcome,
-        /// Why, if not by itself.
-        cause: FinishCause,
-    },
-}
-
-/// Why a stage is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FinishCause {
-    /// By itself, or by a request.
-    Own,
-    /// This stage, which it needs, gave no output.
-    NoOutput(usize),
-    /// So many stages had failed.
-    TooManyFailures(usize),
-}
-
-/// How an action came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActionEnd {
-    /// It is recorded.
-    Made,
-    /// What came of it where it was carried out before is recorded.
-    Fetched,
-    /// It was told to stop, and did.
-    Stopped,
-    /// It failed.
-    Failed {
-        /// Whether another attempt may do better.
-        may_pass: bool,
-    },
-    /// It could not be carried out because outputs of these stages, made before, are lost; none if
-    /// they are being made again already.
-    Lost(Vec<usize>),
-}
-
-/// Why a stage was told to stop while the run goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// It took too long.
-    TimedOut,
-    /// So many others failed that it is not begun any more.
-    TooManyFailures,
-    /// Somebody asked for it.
-    Asked,
 }
 
 /// Where an active stage is.
@@ -134,6 +69,8 @@ enum ActivePlace {
     Missed,
     /// A worker has it.
     Working,
+    /// Another machine has it.
+    Away,
 }
 
 /// A stage that a worker has, or is to have.
@@ -160,6 +97,11 @@ pub struct Dispatcher<'a> {
     terms: Vec<DispatchTerms<'a>>,
     jobs: usize,
     lookups: usize,
+    away: usize,
+    /// Stages that were taken up to be sent away: they take nothing of this machine.
+    leaving: HashSet<usize>,
+    /// Stages that came back undone.
+    staying: HashSet<usize>,
     max_failures: Option<usize>,
     schedule: Schedule<'a>,
     capacity: Capacity,
@@ -198,6 +140,9 @@ impl<'a> Dispatcher<'a> {
             terms,
             jobs: limits.jobs.max(1),
             lookups: limits.lookups,
+            away: limits.away,
+            leaving: HashSet::new(),
+            staying: HashSet::new(),
             max_failures: limits.max_failures,
             schedule: Schedule::new(graph, wanted, urgency),
             capacity: Capacity::new(limits.capacity),
@@ -265,7 +210,8 @@ impl<'a> Dispatcher<'a> {
         if self.lookups > 0 && looking >= self.lookups {
             return None;
         }
-        let active = self.active.len() - looking;
+        let here = self.count(ActivePlace::Missed) + self.count(ActivePlace::Working);
+        let has_way = self.leaving.len() < self.away;
         let most = |terms: &DispatchTerms<'_>| {
             if terms.reads_ref {
                 self.jobs
@@ -276,14 +222,32 @@ impl<'a> Dispatcher<'a> {
         let mut ready = self.schedule.ready();
         let stage = ready.find(|stage| {
             let terms = &self.terms[*stage];
-            active < most(terms)
-                && self.capacity.fits(&terms.limits.takes)
+            let has_place = here < most(terms) && self.capacity.fits(&terms.limits.takes);
+            (has_place || has_way && self.may_leave(*stage))
                 && (!terms.reads_ref || self.has_turn(*stage))
         })?;
         drop(ready);
-        self.capacity.take(&self.terms[stage].limits.takes);
+        if has_way && self.may_leave(stage) {
+            self.leaving.insert(stage);
+        } else {
+            self.capacity.take(&self.terms[stage].limits.takes);
+        }
         self.schedule.take(stage);
         Some(stage)
+    }
+
+    /// Returns whether another machine may carry a stage out.
+    fn may_leave(&self, stage: usize) -> bool {
+        self.terms[stage].may_go_away && !self.staying.contains(&stage)
+    }
+
+    /// Gives back what a stage took when it was taken up; returns whether it was to be sent away.
+    fn release(&mut self, stage: usize) -> bool {
+        let was_leaving = self.leaving.remove(&stage);
+        if !was_leaving {
+            self.capacity.give(&self.terms[stage].limits.takes);
+        }
+        was_leaving
     }
 
     /// How many stages workers may have: while some run, others prepare and keep.
@@ -302,7 +266,8 @@ impl<'a> Dispatcher<'a> {
     /// The stage has to run. If an action with its key is under way it is held back, and asked about
     /// again once that is over. Returns whether it goes to a worker.
     pub fn run(&mut self, stage: usize, key: Digest) -> bool {
-        self.begin(stage, key, ActivePlace::Working)
+        let place = self.place(stage);
+        self.begin(stage, key, place)
     }
 
     /// The stage has to run unless it is found elsewhere: the same as `run`, but it is looked up first.
@@ -310,9 +275,17 @@ impl<'a> Dispatcher<'a> {
         self.begin(stage, key, ActivePlace::Looking)
     }
 
+    /// Where a stage is carried out that was taken up.
+    fn place(&self, stage: usize) -> ActivePlace {
+        match self.leaving.contains(&stage) {
+            true => ActivePlace::Away,
+            false => ActivePlace::Working,
+        }
+    }
+
     fn begin(&mut self, stage: usize, key: Digest, place: ActivePlace) -> bool {
         if self.is_under_way(&key) {
-            self.capacity.give(&self.terms[stage].limits.takes);
+            self.release(stage);
             self.coalesced.push((stage, key));
             return false;
         }
@@ -325,6 +298,7 @@ impl<'a> Dispatcher<'a> {
         self.active.insert(stage, active);
         self.commands.push_back(match place {
             ActivePlace::Looking => DispatchCommand::LookUp(stage),
+            ActivePlace::Away => DispatchCommand::SendAway(stage),
             ActivePlace::Missed | ActivePlace::Working => DispatchCommand::Perform(stage),
         });
         true
@@ -336,6 +310,11 @@ impl<'a> Dispatcher<'a> {
         let active = active.expect("only what is looked up is missed");
         if self.is_cancelled || active.stop.is_some() {
             self.ended(stage, ActionEnd::Stopped, now_ms);
+            return;
+        }
+        if self.leaving.contains(&stage) {
+            active.place = ActivePlace::Away;
+            self.commands.push_back(DispatchCommand::SendAway(stage));
             return;
         }
         active.place = ActivePlace::Missed;
@@ -377,13 +356,13 @@ impl<'a> Dispatcher<'a> {
 
     /// The stage is up to date.
     pub fn reused(&mut self, stage: usize) {
-        self.capacity.give(&self.terms[stage].limits.takes);
+        self.release(stage);
         self.succeed(stage, StageOutcome::Reused);
     }
 
     /// What the stage needs was made, was lost, and could not be made again.
     pub fn impossible(&mut self, stage: usize) {
-        self.capacity.give(&self.terms[stage].limits.takes);
+        self.release(stage);
         self.give_up(stage, StageOutcome::Skipped);
     }
 
@@ -398,8 +377,9 @@ impl<'a> Dispatcher<'a> {
     pub fn ended(&mut self, stage: usize, end: ActionEnd, now_ms: u64) {
         let active = self.active.remove(&stage);
         let active = active.expect("only what a worker has comes back");
-        self.capacity.give(&self.terms[stage].limits.takes);
+        self.release(stage);
         match end {
+            ActionEnd::Returned => self.returned(stage, active, now_ms),
             ActionEnd::Made => {
                 self.made.insert(active.key);
                 // Should its output be lost, it begins anew.
@@ -413,14 +393,31 @@ impl<'a> Dispatcher<'a> {
             }
             ActionEnd::Lost(lost) if self.may_redo(stage) => self.redo(stage, &lost),
             ActionEnd::Lost(_) => self.give_up(stage, StageOutcome::Failed),
-            ActionEnd::Stopped => match active.stop {
-                Some(StopReason::TimedOut) => self.failed(stage, active, true, now_ms),
-                Some(StopReason::TooManyFailures) => self.give_up(stage, StageOutcome::Skipped),
-                Some(StopReason::Asked) | None => self.give_up(stage, StageOutcome::Cancelled),
-            },
+            ActionEnd::Stopped => self.stopped(stage, active, now_ms),
             ActionEnd::Failed { may_pass } => self.failed(stage, active, may_pass, now_ms),
         }
         self.fill_places();
+    }
+
+    /// Takes up a stage again that no other machine could carry out.
+    fn returned(&mut self, stage: usize, mut active: ActiveStage, now_ms: u64) {
+        self.staying.insert(stage);
+        if active.stop.is_none() && self.has_too_many_failures() {
+            active.stop = Some(StopReason::TooManyFailures);
+        }
+        match active.stop.is_some() || self.is_cancelled {
+            true => self.stopped(stage, active, now_ms),
+            false => self.schedule.redo(stage, &[]),
+        }
+    }
+
+    /// Ends a stage that was told to stop.
+    fn stopped(&mut self, stage: usize, active: ActiveStage, now_ms: u64) {
+        match active.stop {
+            Some(StopReason::TimedOut) => self.failed(stage, active, true, now_ms),
+            Some(StopReason::TooManyFailures) => self.give_up(stage, StageOutcome::Skipped),
+            Some(StopReason::Asked) | None => self.give_up(stage, StageOutcome::Cancelled),
+        }
     }
 
     /// Begins nothing more. What is active hears of it through the run's own cancel token.

@@ -9,34 +9,30 @@ use std::time::Duration;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk;
-use crate::base::name::RefName;
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
+use crate::engine::away::perform_away;
 use crate::engine::cancel_requests::CancelRequests;
 use crate::engine::committer;
-use crate::engine::dispatch::{
-    DispatchCommand, DispatchLimits, DispatchTerms, Dispatcher, FinishCause,
-};
+use crate::engine::dispatch::Dispatcher;
+use crate::engine::dispatch_command::{DispatchCommand, FinishCause};
+use crate::engine::dispatch_setup::dispatcher;
 use crate::engine::emitter::EventEmitter;
 use crate::engine::exec_context::ExecContext;
-use crate::engine::executor::ActionNews;
+use crate::engine::executor::{ActionHandle, ActionNews};
 use crate::engine::local_executor::LocalExecutor;
 use crate::engine::message::{PublishedTotals, SharedAnswer, WorkerMessage};
 use crate::engine::run_setup::{RunSetup, RunSummary};
 use crate::engine::shared_results::{self, is_sharable};
 use crate::engine::slots::Slots;
-use crate::engine::worker::{PerformTask, WorkerTask, work};
+use crate::engine::worker::{Elsewhere, PerformTask, WorkerTask, work};
 use crate::event::{EventKind, StageResult};
 use crate::far::shared_action::SharedAction;
-use crate::graph::order::weight_below;
 use crate::lineage::record::{ActionRecord, LedgerEntry};
-use crate::pipeline::check::{InputOrigin, StageSpec};
+use crate::pipeline::check::StageSpec;
 use crate::plan::action::Action;
 use crate::plan::decide::{self, DecideError, RunReason, Verdict};
 use crate::plan::planner::{OutputDigests, Plan, Planner, StageDecision};
 use crate::store::blob::StoreError;
-
-/// So many stages are looked up in a shared cache at once.
-const LOOKUPS: usize = 32;
 
 /// How long the driver sleeps at most before it looks at the cancel token.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -49,6 +45,16 @@ pub(crate) struct RunningAction {
     pub(crate) began_ms: u64,
     /// Raised when it is to stop.
     pub(crate) cancel: Cancel,
+}
+
+/// What is done about a stage that is handed out.
+enum TaskWay {
+    /// It is looked up in the shared cache.
+    LookUp,
+    /// Another machine carries it out.
+    Away,
+    /// It is performed here.
+    Here,
 }
 
 /// Which action wished that refs be moved, and when.
@@ -90,6 +96,8 @@ pub fn drive(
             supervisors: setup.supervisors,
             full: setup.full,
             shared: setup.shared,
+            workers: setup.workers,
+            chosen: None,
         },
         slots,
     };
@@ -101,7 +109,16 @@ pub fn drive(
                 Some(shared) => shared_results::look_up(shared, &executor.context, action),
                 None => SharedAnswer::default(),
             };
-            scope.spawn(move || work(executor, &look_up, slots, &tasks, &to_driver));
+            let send_away = |action: &Action, handle: &ActionHandle<'_>| {
+                perform_away(setup.workers?, &executor.context, action, handle)
+            };
+            scope.spawn(move || {
+                let elsewhere = Elsewhere {
+                    look_up: &look_up,
+                    send_away: &send_away,
+                };
+                work(executor, &elsewhere, slots, &tasks, &to_driver);
+            });
         };
         let mut driver = Driver {
             setup,
@@ -219,8 +236,9 @@ impl Driver<'_, '_> {
     fn obey(&mut self, spawn: &dyn Fn()) {
         while let Some(command) = self.dispatcher.command() {
             match command {
-                DispatchCommand::Perform(stage) => self.hand_out(stage, false, spawn),
-                DispatchCommand::LookUp(stage) => self.hand_out(stage, true, spawn),
+                DispatchCommand::Perform(stage) => self.hand_out(stage, TaskWay::Here, spawn),
+                DispatchCommand::LookUp(stage) => self.hand_out(stage, TaskWay::LookUp, spawn),
+                DispatchCommand::SendAway(stage) => self.hand_out(stage, TaskWay::Away, spawn),
                 DispatchCommand::Stop(stage) => self.running[&stage].cancel.cancel(),
                 DispatchCommand::SayStopping(stage) => {
                     let message = format!("stopping `{}` on request", self.spec(stage).id);
@@ -240,23 +258,24 @@ impl Driver<'_, '_> {
         }
     }
 
-    fn hand_out(&mut self, stage: usize, is_looked_up: bool, spawn: &dyn Fn()) {
+    fn hand_out(&mut self, stage: usize, way: TaskWay, spawn: &dyn Fn()) {
         // More workers than can run: while some run, others prepare and keep.
         if self.workers < self.dispatcher.active() {
             self.workers += 1;
             spawn();
         }
         let running = &self.running[&stage];
-        let action = running.action.clone();
-        let task = if is_looked_up {
-            WorkerTask::LookUp(action)
-        } else {
-            self.turns += 1;
-            WorkerTask::Perform(PerformTask {
-                action,
-                turn: self.turns - 1,
-                cancel: running.cancel.clone(),
-            })
+        let task = PerformTask {
+            action: running.action.clone(),
+            cancel: running.cancel.clone(),
+        };
+        let task = match way {
+            TaskWay::LookUp => WorkerTask::LookUp(task.action),
+            TaskWay::Away => WorkerTask::SendAway(task),
+            TaskWay::Here => {
+                self.turns += 1;
+                WorkerTask::Perform(task, self.turns - 1)
+            }
         };
         self.to_workers
             .send(task)
@@ -411,6 +430,10 @@ impl Driver<'_, '_> {
             }
             WorkerMessage::Finished { stage, performed } => self.back(stage, *performed),
             WorkerMessage::LookedUp { stage, answer } => self.looked_up(stage, answer),
+            WorkerMessage::Returned { stage } => {
+                self.returned(stage);
+                Ok(())
+            }
             WorkerMessage::Published { totals, warnings } => {
                 warnings
                     .iter()
@@ -587,58 +610,3 @@ impl Driver<'_, '_> {
         }
     }
 }
-
-fn dispatcher<'a>(setup: &RunSetup<'a>, plan: &Plan) -> Dispatcher<'a> {
-    let pipeline = setup.planner.pipeline;
-    let terms = pipeline.stages.iter().map(|spec| DispatchTerms {
-        limits: &spec.limits,
-        reads_ref: spec.has_ref(),
-    });
-    let limits = DispatchLimits {
-        jobs: setup.jobs,
-        lookups: setup.shared.map_or(0, |_| LOOKUPS),
-        max_failures: setup.max_failures,
-        capacity: pipeline.capacity.clone(),
-        turns: turns(setup, plan),
-    };
-    let urgency = urgency(setup, plan);
-    let graph = setup.planner.graph;
-    Dispatcher::new(graph, &plan.wanted, urgency, terms.collect(), limits)
-}
-
-/// The wanted stages that read each ref, in the order of the plan.
-fn turns(setup: &RunSetup<'_>, plan: &Plan) -> Vec<Vec<usize>> {
-    let mut readers: BTreeMap<&RefName, Vec<usize>> = BTreeMap::new();
-    for &stage in plan
-        .order
-        .iter()
-        .filter(|stage| plan.wanted.contains(stage))
-    {
-        for input in &setup.planner.pipeline.stages[stage].inputs {
-            if let InputOrigin::Ref(name, _) = &input.from {
-                readers.entry(name).or_default().push(stage);
-            }
-        }
-    }
-    readers
-        .into_values()
-        .filter(|stages| stages.len() > 1)
-        .collect()
-}
-
-/// The urgency of each stage: how long, as far as is known, what has to run of it and below it will
-/// take.
-fn urgency(setup: &RunSetup<'_>, plan: &Plan) -> Vec<u64> {
-    let weight = |stage: usize| match plan.decisions.get(&stage) {
-        Some(StageDecision {
-            verdict: Verdict::Reuse(_),
-            ..
-        })
-        | None => 0,
-        Some(decision) => decision.estimate_ms.unwrap_or(UNKNOWN_MS).max(1),
-    };
-    weight_below(setup.planner.graph, weight)
-}
-
-/// How long a stage is taken to run that never ran.
-const UNKNOWN_MS: u64 = 1000;

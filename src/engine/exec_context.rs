@@ -1,11 +1,14 @@
 //! What an action is carried out with.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::base::clock::Clock;
+use crate::base::digest::Digest;
 use crate::base::name::RunId;
+use crate::engine::remote_workers::RemoteWorkers;
 use crate::far::shared_cache::SharedCache;
 use crate::lineage::ledger::Ledger;
 use crate::pipeline::check::Pipeline;
@@ -40,6 +43,11 @@ pub struct ExecContext<'a> {
     pub full: bool,
     /// A cache that others share.
     pub shared: Option<&'a SharedCache>,
+    /// Other machines that carry actions out.
+    pub workers: Option<&'a RemoteWorkers>,
+    /// The keys of the parts of the stage's work that are wanted, if the whole is not: no others are made,
+    /// and once they are, the stage ends as if it were stopped.
+    pub chosen: Option<&'a BTreeSet<Digest>>,
 }
 
 pub(crate) fn stage_error(error: StoreError) -> StageError {

@@ -7,7 +7,7 @@ use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
 use crate::far::shared_action::SharedAction;
-use crate::lineage::record::ImportOrigin;
+use crate::lineage::record::{ImportOrigin, RemoteOrigin};
 use crate::plan::action::Action;
 use crate::stage::context::StageTurn;
 use crate::stage::error::StageError;
@@ -29,6 +29,15 @@ pub struct ActionHandle<'a> {
     pub turn: &'a dyn StageTurn,
     /// Is told how it goes.
     pub observe: &'a (dyn Fn(ActionNews) + Sync),
+}
+
+/// The turn of an action that is carried out alone.
+pub struct SoleTurn;
+
+impl StageTurn for SoleTurn {
+    fn begin(&self) {}
+
+    fn end(&self) {}
 }
 
 /// How an action goes.
@@ -75,6 +84,19 @@ pub struct ActionResult {
     pub parts: BTreeMap<String, Digest>,
     /// Where it was carried out, if it was not now and here.
     pub elsewhere: Option<MadeElsewhere>,
+    /// Who carried it out for this run, if this machine did not.
+    pub remote: Option<RemotePerformance>,
+}
+
+/// How another machine carried an action out for this run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemotePerformance {
+    /// The machine.
+    pub host: String,
+    /// How long it took there.
+    pub seconds: f64,
+    /// How it came there.
+    pub origin: RemoteOrigin,
 }
 
 /// Where and when an action was carried out whose result others share.
@@ -104,6 +126,7 @@ impl ActionResult {
             rejects: false,
             parts: BTreeMap::new(),
             elsewhere: None,
+            remote: None,
         }
     }
 }

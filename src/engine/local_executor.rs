@@ -17,7 +17,9 @@ use crate::base::disk::{self, DiskError, PathEntry};
 use crate::base::hashing;
 use crate::engine::exec_context::{ExecContext, panic_text, stage_error};
 use crate::engine::executor::{ActionHandle, ActionNews, ActionResult, Executor};
+use crate::engine::read_log::ReadLog;
 use crate::engine::slots::Slots;
+use crate::engine::source_checks::{changed, keep_manifests, unchanged};
 use crate::engine::sub_actions::{NoSubActions, RecordedSubActions};
 use crate::pipeline::check::InputOrigin;
 use crate::plan::action::Action;
@@ -32,23 +34,26 @@ use crate::stage::sub_action::BlobRef;
 use crate::store::blob::Store;
 use crate::store::manifest::{FileEntry, Manifest};
 
-struct BlobContent(Arc<dyn Store>, Digest);
+struct BlobContent(Arc<dyn Store>, Digest, ReadLog);
 
 impl InputContent for BlobContent {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
+        self.2.note(self.1);
         self.0.get(&self.1).map_err(stage_error)
     }
 
     fn write(&self, path: &Path) -> Result<(), StageError> {
+        self.2.note(self.1);
         self.0.copy(&self.1, path).map_err(stage_error)
     }
 }
 
 /// A source's path, size and digest.
-struct FileContent(PathBuf, u64, Digest);
+struct FileContent(PathBuf, u64, Digest, ReadLog);
 
 impl InputContent for FileContent {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
+        self.3.note(self.2);
         let bytes = disk::read(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
         if Digest::of(&bytes) == self.2 {
             Ok(bytes)
@@ -58,23 +63,18 @@ impl InputContent for FileContent {
     }
 
     fn open(&self) -> Result<Box<dyn Read + Send>, StageError> {
+        self.3.note(self.2);
         let file = disk::open(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
         Ok(Box::new(file))
     }
 
     fn write(&self, path: &Path) -> Result<(), StageError> {
-        let Self(from, size, digest) = self;
+        let Self(from, size, digest, reads) = self;
+        reads.note(*digest);
         let failed = |error: DiskError| StageError::Storage(error.to_string());
         let is_same = hashing::copy_input(from, (*size, digest), path).map_err(failed)?;
         if is_same { Ok(()) } else { Err(changed(from)) }
     }
-}
-
-fn changed(path: &Path) -> StageError {
-    let path = path.display();
-    StageError::Failed(format!(
-        "`{path}` changed while the stage ran; nothing was recorded: run again"
-    ))
 }
 
 /// Carries actions out in this process.
@@ -131,6 +131,7 @@ fn perform(
         full: bench.full,
         turn,
     };
+    let reads = ReadLog::default();
     let memo = RecordedSubActions {
         bench,
         slots,
@@ -139,8 +140,10 @@ fn perform(
         context,
         observe: handle.observe,
         made: Mutex::default(),
+        asked: Mutex::default(),
+        reads: &reads,
     };
-    let result = inputs(bench, stage, ingredients).and_then(|inputs| {
+    let result = inputs(bench, stage, ingredients, &reads).and_then(|inputs| {
         let context = StageContext {
             memo: &memo,
             ..context
@@ -176,6 +179,7 @@ fn perform(
         rejects: gifts.rejects,
         parts,
         elsewhere: None,
+        remote: None,
     };
     for (port, made) in gifts.made {
         match keep(bench.store, port, made, cancel) {
@@ -228,6 +232,7 @@ fn inputs(
     bench: &ExecContext<'_>,
     stage: usize,
     ingredients: &Ingredients,
+    reads: &ReadLog,
 ) -> Result<Inputs, StageError> {
     let mut ports = BTreeMap::new();
     for input in &bench.pipeline.stages[stage].inputs {
@@ -235,13 +240,13 @@ fn inputs(
             continue;
         };
         let files = match &input.from {
-            InputOrigin::File(text) => from_files(&bench.sources[text]),
+            InputOrigin::File(text) => from_files(&bench.sources[text], reads),
             InputOrigin::Stage(..) | InputOrigin::Ref(..) if content.directory => {
-                from_manifest(bench.store, &content.digest)?
+                from_manifest(bench.store, &content.digest, reads)?
             }
             InputOrigin::Stage(..) | InputOrigin::Ref(..) => {
                 let digest = content.digest;
-                let content = Box::new(BlobContent(Arc::clone(bench.store), digest));
+                let content = Box::new(BlobContent(Arc::clone(bench.store), digest, reads.clone()));
                 // Only the store knows how many bytes there are, and nobody asks that of a single
                 // blob.
                 vec![InputFile {
@@ -267,7 +272,7 @@ fn inputs(
     Ok(Inputs::new(ports))
 }
 
-fn from_files(source: &SourceFile) -> Vec<InputFile> {
+fn from_files(source: &SourceFile, reads: &ReadLog) -> Vec<InputFile> {
     let member = |part: &files::SourcePart| {
         let (digest, size) = (part.digest, part.signature.size);
         InputFile {
@@ -275,7 +280,7 @@ fn from_files(source: &SourceFile) -> Vec<InputFile> {
             digest,
             size,
             form: EntryForm::Plain,
-            content: Box::new(FileContent(part.path.clone(), size, digest)),
+            content: Box::new(FileContent(part.path.clone(), size, digest, reads.clone())),
         }
     };
     source.parts.iter().map(member).collect()
@@ -314,7 +319,7 @@ fn earlier(
         .ok()?
         .is_none();
     let files = (is_same && is_whole)
-        .then(|| from_manifest(bench.store, &made.digest))?
+        .then(|| from_manifest(bench.store, &made.digest, &ReadLog::default()))?
         .ok()?;
     Some(Input {
         label: format!("{}.{port}", spec.id),
@@ -324,7 +329,11 @@ fn earlier(
     })
 }
 
-fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<InputFile>, StageError> {
+fn from_manifest(
+    store: &Arc<dyn Store>,
+    digest: &Digest,
+    reads: &ReadLog,
+) -> Result<Vec<InputFile>, StageError> {
     let bytes = store.get(digest).map_err(stage_error)?;
     let manifest = Manifest::decode(&bytes).map_err(StageError::Storage)?;
     let member = |file: FileEntry| {
@@ -339,41 +348,10 @@ fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<InputFil
             digest,
             size,
             form,
-            content: Box::new(BlobContent(Arc::clone(store), digest)),
+            content: Box::new(BlobContent(Arc::clone(store), digest, reads.clone())),
         }
     };
     Ok(manifest.files.into_iter().map(member).collect())
-}
-
-/// A file edited while its stage ran must never be recorded as the cause of the result.
-fn unchanged(bench: &ExecContext<'_>, stage: usize) -> Result<(), StageError> {
-    for input in &bench.pipeline.stages[stage].inputs {
-        let InputOrigin::File(text) = &input.from else {
-            continue;
-        };
-        match files::is_unchanged(&bench.sources[text]) {
-            Ok(true) => {}
-            Ok(false) => return Err(changed(Path::new(text))),
-            Err(error) => return Err(StageError::Storage(error.to_string())),
-        }
-    }
-    Ok(())
-}
-
-/// Keeps the list of the files of every source that is several, so that a later change can be told
-/// file by file.
-fn keep_manifests(bench: &ExecContext<'_>, stage: usize) -> Result<(), StageError> {
-    for input in &bench.pipeline.stages[stage].inputs {
-        if let InputOrigin::File(text) = &input.from
-            && bench.sources[text].directory
-        {
-            bench
-                .store
-                .put(&bench.sources[text].manifest().encode())
-                .map_err(stage_error)?;
-        }
-    }
-    Ok(())
 }
 
 fn keep(

@@ -21,6 +21,10 @@ pub(crate) enum WorkerMessage {
         stage: usize,
         answer: SharedAnswer,
     },
+    /// No other machine could carry a stage out.
+    Returned {
+        stage: usize,
+    },
     /// All that is to be published was, or was given up.
     Published {
         totals: PublishedTotals,

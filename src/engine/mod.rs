@@ -1,20 +1,31 @@
 //! Carry a plan out.
 
+pub mod act;
+pub mod asked_parts;
+pub mod away;
+pub mod away_parts;
 pub mod cancel_requests;
 pub mod capacity;
 pub mod committer;
 pub mod completion;
 pub mod dispatch;
+pub mod dispatch_command;
+pub mod dispatch_setup;
 pub mod drive;
 pub mod emitter;
 pub mod exec_context;
 pub mod executor;
 pub mod local_executor;
 pub mod message;
+pub mod part_queue;
+pub mod read_log;
+pub mod remote_workers;
 pub mod run_setup;
 pub mod schedule;
 pub mod share;
 pub mod shared_results;
 pub mod slots;
+pub mod source_checks;
 pub mod sub_actions;
+pub mod task;
 pub mod worker;

@@ -7,6 +7,7 @@ use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
 use crate::base::name::RunId;
 use crate::base::outcome::RunOutcome;
+use crate::engine::remote_workers::RemoteWorkers;
 use crate::event::StageResult;
 use crate::far::shared_cache::SharedCache;
 use crate::plan::planner::Planner;
@@ -39,6 +40,8 @@ pub struct RunSetup<'a> {
     pub full: bool,
     /// A cache that others share.
     pub shared: Option<&'a SharedCache>,
+    /// Other machines that carry actions out.
+    pub workers: Option<&'a RemoteWorkers>,
 }
 
 /// What came of a run.

@@ -1,10 +1,12 @@
-//! The driver's side of a shared cache: a stage that was looked up, one that is to be published, and
-//! the end of publishing.
+//! The driver's side of a shared cache and of other machines: a stage that was looked up, one that is to
+//! be published, the end of publishing, and a stage that comes back undone.
 
 use std::sync::mpsc::Receiver;
 
+use crate::engine::dispatch_command::ActionEnd;
 use crate::engine::drive::Driver;
 use crate::engine::message::{PublishedTotals, SharedAnswer, WorkerMessage};
+use crate::engine::remote_workers::RemoteWorkers;
 use crate::engine::shared_results::is_sharable;
 use crate::event::EventKind;
 use crate::far::shared_action::SharedAction;
@@ -26,6 +28,22 @@ impl Driver<'_, '_> {
         }
         self.dispatcher.missed(stage, self.setup.clock.now_ms());
         Ok(())
+    }
+
+    /// Takes back a stage that no other machine could carry out.
+    pub(crate) fn returned(&mut self, stage: usize) {
+        self.tell_workers_news();
+        self.running.remove(&stage);
+        let now_ms = self.setup.clock.now_ms();
+        self.dispatcher.ended(stage, ActionEnd::Returned, now_ms);
+    }
+
+    /// Tells what is to be told of other machines.
+    pub(crate) fn tell_workers_news(&mut self) {
+        let news = self.setup.workers.map(RemoteWorkers::take_news);
+        for line in news.iter().flatten() {
+            self.emitter.warn("remote::left", line);
+        }
     }
 
     /// Has what a stage made published, if it may be.

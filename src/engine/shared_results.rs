@@ -97,6 +97,7 @@ fn taken(shared: &SharedCache, found: FoundAction, context: &ExecContext<'_>) ->
         rejects: action.rejects,
         parts: action.parts,
         elsewhere: Some(elsewhere),
+        remote: None,
     }
 }
 

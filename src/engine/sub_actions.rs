@@ -1,16 +1,21 @@
 //! Sub-actions of a running stage: looked up, made on the run's workers, kept and recorded one by
 //! one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::Scope;
 
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
+use crate::engine::asked_parts::{AskedParts, SubActionResult, units};
 use crate::engine::exec_context::{ExecContext, panic_text, stage_error};
 use crate::engine::executor::ActionNews;
+use crate::engine::part_queue::PartQueue;
+use crate::engine::read_log::ReadLog;
+use crate::engine::remote_workers::RemoteWorkers;
 use crate::engine::shared_results::is_sharable;
 use crate::engine::slots::Slots;
 use crate::far::shared_action::SharedAction;
@@ -33,6 +38,10 @@ pub(crate) struct RecordedSubActions<'a> {
     pub(crate) observe: &'a (dyn Fn(ActionNews) + Sync),
     /// Every part that was asked for, and what it is.
     pub(crate) made: Mutex<BTreeMap<String, Digest>>,
+    /// The same by key, with all that it gave.
+    pub(crate) asked: Mutex<BTreeMap<Digest, Vec<Artifact>>>,
+    /// What the stage has read.
+    pub(crate) reads: &'a ReadLog,
 }
 
 /// So many parts are asked other machines for at a time.
@@ -40,9 +49,6 @@ const ASKED_ABREAST: usize = 16;
 
 /// What another machine has of a part.
 type SharedPart = Option<Result<Vec<BlobRef>, StageError>>;
-
-/// What is kept of a part, or why nothing is.
-type SubActionResult = Result<Vec<BlobRef>, StageError>;
 
 /// A stage's parts have none of their own.
 pub(crate) struct NoSubActions;
@@ -79,55 +85,18 @@ impl SubActions for RecordedSubActions<'_> {
         parts: &[SubAction],
         body: SubActionBody<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
-        let next = AtomicUsize::new(0);
-        let results: Vec<Mutex<Option<SubActionResult>>> =
-            parts.iter().map(|_| Mutex::default()).collect();
-        let take = || {
-            let at = next.fetch_add(1, Ordering::SeqCst);
-            if at >= parts.len() {
-                self.slots.nudge();
-                return false;
-            }
-            let result = self.part(at, &parts[at], body);
-            if result.is_err() {
-                next.store(parts.len(), Ordering::SeqCst);
-            }
-            *results[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            true
-        };
-        let is_over = || next.load(Ordering::SeqCst) >= parts.len();
-        std::thread::scope(|threads| {
-            // This worker's own slot, and as many more as are free.
-            for _ in 1..parts.len().min(self.slots.count()) {
-                threads.spawn(|| {
-                    while let Some(_slot) = self.slots.borrow(&is_over)
-                        && take()
-                    {}
-                });
-            }
-            while take() {}
-        });
-        let mut all = Vec::with_capacity(parts.len());
-        for result in results {
-            // Those after a failure were not begun; the failure itself stands somewhere among them.
-            match result.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                Some(result) => all.push(result),
-                None => all.push(Err(StageError::Cancelled)),
-            }
-        }
-        let is_real = |result: &&SubActionResult| matches!(result, Err(error) if *error != StageError::Cancelled);
-        match all.iter().find(is_real) {
-            Some(Err(error)) => Err(error.clone()),
-            _ => all.into_iter().collect(),
+        match self.bench.chosen {
+            Some(chosen) => self.keep_chosen(chosen, parts, body),
+            None => self.keep_all(parts, body),
         }
     }
 
     fn recall(&self, part: &SubAction) -> Result<Option<Vec<BlobRef>>, StageError> {
-        let kept = self.recorded(&self.ingredients(part).key())?;
-        if let Some(kept) = &kept {
-            self.note(part, kept);
-        }
-        Ok(kept)
+        let key = self.ingredients(part).key();
+        let Some(outputs) = self.recorded(&key)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.note(part, key, outputs)))
     }
 
     fn recall_all(&self, parts: &[SubAction]) -> Result<Vec<Option<Vec<BlobRef>>>, StageError> {
@@ -176,11 +145,141 @@ impl SubActions for RecordedSubActions<'_> {
     }
 
     fn fetch(&self, digest: &Digest) -> Result<Vec<u8>, StageError> {
+        self.reads.note(*digest);
         self.bench.store.get(digest).map_err(stage_error)
     }
 }
 
 impl RecordedSubActions<'_> {
+    fn keep_all(
+        &self,
+        parts: &[SubAction],
+        body: SubActionBody<'_>,
+    ) -> Result<Vec<Vec<BlobRef>>, StageError> {
+        let results: Vec<Mutex<Option<SubActionResult>>> =
+            parts.iter().map(|_| Mutex::default()).collect();
+        let asked = AskedParts {
+            parts,
+            results: &results,
+        };
+        match self.workers(parts) {
+            Some(workers) => self.keep_with_workers(workers, &asked, body)?,
+            None => {
+                let queue = PartQueue::new((0..parts.len()).map(|at| vec![at]));
+                std::thread::scope(|threads| self.make_here(threads, &queue, &asked, body));
+            }
+        }
+        let mut all = Vec::with_capacity(parts.len());
+        for result in results {
+            // Those after a failure were not begun; the failure itself stands somewhere among them.
+            match result.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                Some(result) => all.push(result),
+                None => all.push(Err(StageError::Cancelled)),
+            }
+        }
+        let is_real = |result: &&SubActionResult| matches!(result, Err(error) if *error != StageError::Cancelled);
+        match all.iter().find(is_real) {
+            Some(Err(error)) => Err(error.clone()),
+            _ => all.into_iter().collect(),
+        }
+    }
+
+    /// Makes what is in a queue on this worker's own slot and as many more as are free, until nothing is
+    /// left that might come back from other machines.
+    fn make_here<'s>(
+        &'s self,
+        threads: &'s Scope<'s, '_>,
+        queue: &'s PartQueue,
+        asked: &'s AskedParts<'_>,
+        body: SubActionBody<'s>,
+    ) {
+        for _ in 1..queue.len().min(self.slots.count()) {
+            threads.spawn(|| {
+                while let Some(_slot) = self.slots.borrow(&|| queue.is_empty_here())
+                    && let Some(unit) = queue.take()
+                {
+                    self.make_unit(&unit, queue, asked, body);
+                }
+            });
+        }
+        while let Some(unit) = queue.take_last() {
+            self.make_unit(&unit, queue, asked, body);
+        }
+        self.slots.nudge();
+    }
+
+    /// Makes what of the parts is not recorded, here and on other machines.
+    fn keep_with_workers(
+        &self,
+        workers: &RemoteWorkers,
+        asked: &AskedParts<'_>,
+        body: SubActionBody<'_>,
+    ) -> Result<(), StageError> {
+        let mut missing = Vec::new();
+        for at in 0..asked.parts.len() {
+            match self.recall(&asked.parts[at])? {
+                Some(kept) => asked.set(at, Ok(kept)),
+                None => missing.push(at),
+            }
+        }
+        let prelude = self.prelude()?;
+        let queue = PartQueue::new(units(asked.parts, missing));
+        let machines = workers.jobs().min(queue.len());
+        let queue = queue.with_machines(machines, workers.are_alone());
+        std::thread::scope(|threads| {
+            for _ in 0..machines {
+                threads.spawn(|| {
+                    self.send_batches(workers, &queue, asked, &prelude);
+                    queue.machine_gone();
+                });
+            }
+            self.make_here(threads, &queue, asked, body);
+        });
+        Ok(())
+    }
+
+    fn make_unit(
+        &self,
+        unit: &[usize],
+        queue: &PartQueue,
+        asked: &AskedParts<'_>,
+        body: SubActionBody<'_>,
+    ) {
+        for &at in unit {
+            let result = self.part(at, &asked.parts[at], body);
+            let is_failed = result.is_err();
+            asked.set(at, result);
+            if is_failed {
+                queue.stop();
+                return;
+            }
+        }
+    }
+
+    /// Makes those of the parts that are wanted, and ends there; where all are known the stage goes on.
+    fn keep_chosen(
+        &self,
+        chosen: &BTreeSet<Digest>,
+        parts: &[SubAction],
+        body: SubActionBody<'_>,
+    ) -> Result<Vec<Vec<BlobRef>>, StageError> {
+        let mut wanted = Vec::new();
+        let mut is_known = true;
+        for (at, part) in parts.iter().enumerate() {
+            let key = self.ingredients(part).key();
+            if chosen.contains(&key) {
+                wanted.push(at);
+            }
+            is_known &= self.recorded(&key)?.is_some();
+        }
+        if is_known {
+            return self.keep_all(parts, body);
+        }
+        let made: Vec<SubAction> = wanted.iter().map(|at| parts[*at].clone()).collect();
+        self.keep_all(&made, &|at, context| body(wanted[at], context))?;
+        Err(StageError::Cancelled)
+    }
+
     fn part(&self, at: usize, part: &SubAction, body: SubActionBody<'_>) -> SubActionResult {
         let context = StageContext {
             memo: self,
@@ -189,29 +288,25 @@ impl RecordedSubActions<'_> {
         context.check()?;
         let ingredients = self.ingredients(part);
         let key = ingredients.key();
-        if let Some(kept) = self.recorded(&key)? {
-            self.note(part, &kept);
-            return Ok(kept);
+        if let Some(outputs) = self.recorded(&key)? {
+            return Ok(self.note(part, key, outputs));
         }
         let started_ms = self.bench.clock.now_ms();
         let caught = catch_unwind(AssertUnwindSafe(|| body(at, &context)));
         let blobs =
             caught.unwrap_or_else(|panic| Err(StageError::Broken(panic_text(panic.as_ref()))))?;
-        let kept = blobs
-            .iter()
-            .map(|bytes| self.put(bytes))
-            .collect::<Result<Vec<_>, _>>()?;
-        let seconds = self.bench.clock.now_ms().saturating_sub(started_ms) as f64 / 1000.0;
-        let outputs = kept.iter().enumerate().map(|(at, kept)| {
-            let BlobRef { digest, size } = *kept;
-            Artifact {
+        let mut outputs = Vec::with_capacity(blobs.len());
+        for (at, bytes) in blobs.iter().enumerate() {
+            let BlobRef { digest, size } = self.put(bytes)?;
+            outputs.push(Artifact {
                 port: port(part, at),
                 digest,
                 size,
                 directory: false,
-            }
-        });
-        let record = self.record_of(part, &ingredients, key, outputs.collect());
+            });
+        }
+        let seconds = self.bench.clock.now_ms().saturating_sub(started_ms) as f64 / 1000.0;
+        let record = self.record_of(part, &ingredients, key, outputs.clone());
         let record = ActionRecord {
             started_ms,
             seconds,
@@ -221,8 +316,7 @@ impl RecordedSubActions<'_> {
         let shared = shared.filter(|shared| shared.publishes());
         let shared = shared.map(|shared| SharedAction::of(&record, shared.class(), &part.inputs));
         self.record(record, shared)?;
-        self.note(part, &kept);
-        Ok(kept)
+        Ok(self.note(part, key, outputs))
     }
 
     /// The shared cache, if what the stage makes may be shared.
@@ -247,8 +341,7 @@ impl RecordedSubActions<'_> {
         if !is_whole || shared.bring(&action, self.bench.store.as_ref()).is_err() {
             return Ok(None);
         }
-        let kept: Vec<BlobRef> = action.outputs.iter().map(BlobRef::of).collect();
-        let record = self.record_of(part, &ingredients, action.key, action.outputs);
+        let record = self.record_of(part, &ingredients, action.key, action.outputs.clone());
         let record = ActionRecord {
             started_ms: action.started_ms,
             seconds: action.seconds,
@@ -262,11 +355,10 @@ impl RecordedSubActions<'_> {
             ..record
         };
         self.record(record, None)?;
-        self.note(part, &kept);
-        Ok(Some(kept))
+        Ok(Some(self.note(part, action.key, action.outputs)))
     }
 
-    fn ingredients(&self, part: &SubAction) -> Ingredients {
+    pub(crate) fn ingredients(&self, part: &SubAction) -> Ingredients {
         let inputs = part.inputs.iter().filter_map(|port| {
             let content = self.ingredients.inputs.get(*port)?;
             Some(((*port).to_owned(), *content))
@@ -282,26 +374,39 @@ impl RecordedSubActions<'_> {
         }
     }
 
-    fn note(&self, part: &SubAction, kept: &[BlobRef]) {
+    /// Takes note of a part that the stage is given; returns what it is given.
+    pub(crate) fn note(
+        &self,
+        part: &SubAction,
+        key: Digest,
+        outputs: Vec<Artifact>,
+    ) -> Vec<BlobRef> {
+        let kept: Vec<BlobRef> = outputs.iter().map(BlobRef::of).collect();
         // The first blob stands for the part: what else it gave is told by its own record.
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.extend(kept.first().map(|kept| (part.name.clone(), kept.digest)));
+        drop(made);
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(key, outputs);
+        kept
     }
 
-    /// Returns what is kept of a part, if all of it is.
-    fn recorded(&self, key: &Digest) -> Result<Option<Vec<BlobRef>>, StageError> {
-        let record = self
-            .bench
-            .ledger
-            .action(key)
-            .map_err(|error| StageError::Storage(error.to_string()))?;
+    /// Returns what is recorded of a part, if all of it is kept.
+    fn recorded(&self, key: &Digest) -> Result<Option<Vec<Artifact>>, StageError> {
+        let record = self.bench.ledger.action(key);
+        let record = record.map_err(|error| StageError::Storage(error.to_string()))?;
         let Some(record) = record else {
             return Ok(None);
         };
-        match decide::lost(self.bench.store.as_ref(), &record.outputs).map_err(stage_error)? {
-            Some(_) => Ok(None),
-            None => Ok(Some(record.outputs.iter().map(BlobRef::of).collect())),
+        if self.bench.chosen.is_some() {
+            // What was sent along of it is what is read.
+            return Ok(Some(record.outputs));
         }
+        let lost = decide::lost(self.bench.store.as_ref(), &record.outputs);
+        Ok(lost
+            .map_err(stage_error)?
+            .is_none()
+            .then_some(record.outputs))
     }
 
     fn record_of(
@@ -341,6 +446,7 @@ impl RecordedSubActions<'_> {
             host: self.bench.host.to_owned(),
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
             imported: None,
+            remote: None,
         }
     }
 

@@ -51,6 +51,9 @@ pub(crate) struct Dataset<'a> {
     members: Vec<&'a InputFile>,
 }
 
+/// A part of a dataset with so many bytes takes longer than a question to another machine.
+const COSTLY: u64 = 16 << 20;
+
 impl<'a> Dataset<'a> {
     /// Looks at a table without reading its rows, where it has an index.
     ///
@@ -160,8 +163,16 @@ impl<'a> Dataset<'a> {
         for at in work.parts {
             let part = SubAction::new(work.kind, format!("{}-{}", work.name, at + 1))
                 .with("part", self.members[*at].digest)
-                .with("columns", columns);
+                .with("columns", columns)
+                .reads(vec![self.members[*at].digest]);
+            let part = match self.members[*at].size >= COSTLY {
+                true => part.costly(),
+                false => part,
+            };
             parts.push(with(*at, part));
+        }
+        if parts.iter().any(|part| part.is_costly) {
+            context.memo.recall_all(&parts)?;
         }
         context.memo.keep(&parts, &|at, context| {
             context.check()?;

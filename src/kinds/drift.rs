@@ -19,6 +19,7 @@ use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 use crate::stage::sub_action::SubAction;
 use crate::views;
 
@@ -77,6 +78,7 @@ pub const KIND: StageKind = StageKind {
     params: DriftParams::PARAMS,
     seeded: true,
     runs_elsewhere: false,
+    remote: RemoteWork::Parts,
     make,
 };
 

@@ -13,6 +13,7 @@ use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -49,6 +50,7 @@ pub const KIND: StageKind = StageKind {
     params: ImageParams::PARAMS,
     seeded: false,
     runs_elsewhere: false,
+    remote: RemoteWork::Never,
     make,
 };
 

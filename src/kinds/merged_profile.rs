@@ -35,7 +35,9 @@ pub(crate) fn together(
         .collect();
     let part = |(at, group): (usize, &&[BlobRef])| {
         let members: Vec<Digest> = group.iter().map(|kept| kept.digest).collect();
-        SubAction::new("merge", format!("{word}-group-{}", at + 1)).with("of", members)
+        SubAction::new("merge", format!("{word}-group-{}", at + 1))
+            .with("of", &members)
+            .reads(members)
     };
     let parts: Vec<SubAction> = groups.iter().enumerate().map(part).collect();
     let kept = context

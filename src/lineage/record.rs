@@ -55,6 +55,9 @@ pub struct ActionRecord {
     /// How it came here, if it ran elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportOrigin>,
+    /// Who carried it out for this run, if this machine did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteOrigin>,
 }
 
 /// What flowed into an action and out of it: its record without what else determined the result, of which
@@ -97,6 +100,19 @@ pub struct ImportOrigin {
     /// The shared cache it was taken from, if it did not come as an archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<String>,
+}
+
+/// How another machine carried an action out for a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RemoteOrigin {
+    /// The server that gave it to a machine.
+    pub server: String,
+    /// What the server calls the machine; empty if it does not tell.
+    pub worker: String,
+    /// Whether it had been carried out before, and the server knew the result.
+    pub cached: bool,
+    /// How long it waited for a machine, in seconds, as far as the server tells.
+    pub queued: f64,
 }
 
 impl ActionRecord {

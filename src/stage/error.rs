@@ -1,8 +1,10 @@
 //! StageError: bad data, bad fit, rejected, cancelled, broken (a panic caught).
 
+use serde::{Deserialize, Serialize};
+
 /// Why a stage did not do what was asked. Messages are whole: they say what is so, where, and what
 /// to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum StageError {
     /// The data that came in does not fit.
     #[error("{0}")]

@@ -7,6 +7,7 @@ use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::param::{Param, ParamError, Values};
 use crate::stage::port::Ports;
+use crate::stage::remote::RemoteWork;
 
 /// A stage ready to run: its parameters are checked and fixed.
 pub trait Stage: Send + Sync {
@@ -82,6 +83,8 @@ pub struct StageKind {
     /// Whether the work is done outside of this process, so that the stage says itself when its
     /// turn begins and ends: see `StageContext::turn`. Every other stage is begun when it is its turn.
     pub runs_elsewhere: bool,
+    /// What of its work other machines may carry out.
+    pub remote: RemoteWork,
     /// Makes the stage.
     pub make: MakeStage,
 }

@@ -28,6 +28,9 @@ params! {
         /// How many processes a program may have at once, itself among them; one that has more is
         /// ended. Without it, 4096.
         processes: u64 = "0", in ParamType::Int(0, 1 << 22);
+        /// Whether other machines may carry it out where a run has some: by default what takes long and needs
+        /// nothing of this one, and of commands only those that say so.
+        remote: Option<bool>, in ParamType::Bool;
         /// What it takes of each of the file's `limits.slots`, such as `gpu: 1`.
         slots: BTreeMap<String, i64> = "{}", in ParamType::Map(&ParamType::Int(0, 1 << 30));
     }
@@ -69,6 +72,8 @@ pub struct Limits {
     pub disk: Option<u64>,
     /// How many processes a program may have at once.
     pub processes: Option<u64>,
+    /// Whether other machines may carry it out, if the user says so or no.
+    pub remote: Option<bool>,
 }
 
 impl Limits {
@@ -85,6 +90,7 @@ impl Limits {
             takes: amounts(&params.slots, params.memory_mb),
             disk: some(params.disk_mb).map(|mb| mb.saturating_mul(MB)),
             processes: some(params.processes),
+            remote: params.remote,
         }
     }
 

@@ -1,4 +1,7 @@
-//! What a pipeline file says about a cache that others share.
+//! What a pipeline file says about a cache that others share, and about other machines.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::stage::declare::params;
 use crate::stage::param::{ParamType, Values};
@@ -13,7 +16,31 @@ params! {
         /// Whether results are taken from it (`read`), taken and published (`read-write`), or neither
         /// (`off`).
         mode: String = "read", in ParamType::Choice(&RemoteMode::WORDS);
+        /// The machines that stages may be sent to: a server of the Remote Execution API
+        /// (`grpc://HOST:PORT/INSTANCE`, or `grpcs://` with TLS) that carries actions out.
+        execute: Option<String>, in ParamType::Text;
+        /// How many actions those machines may have at once.
+        jobs: usize = "16", in ParamType::Int(1, 4096);
+        /// Whether this machine, too, makes parts that others could make.
+        here: bool = "true", in ParamType::Bool;
+        /// What a machine has to be, as the server calls it, such as `OSFamily: linux`.
+        properties: BTreeMap<String, String> = "{}", in ParamType::Map(&ParamType::Text);
+        /// An action that no machine has taken after so many seconds is carried out here.
+        queue_seconds: f64 = "300.0", in ParamType::Float(1.0, 1e6);
     }
+}
+
+/// What of a kind's work other machines may carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteWork {
+    /// Nothing: it looks outside, decides where refs point, or is over at once.
+    Never,
+    /// Parts of it.
+    Parts,
+    /// The whole.
+    Whole,
+    /// The whole, where the pipeline file asks for it: other machines may lack what it starts.
+    Asked,
 }
 
 /// What is done with a shared cache.
@@ -43,13 +70,23 @@ impl RemoteMode {
     }
 }
 
-/// The shared cache that a pipeline file names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The shared cache and the machines that a pipeline file names.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RemoteSettings {
-    /// Its address.
+    /// The address of the cache.
     pub cache: Option<String>,
     /// What is done with it.
     pub mode: RemoteMode,
+    /// The address of the server that gives actions to machines.
+    pub execute: Option<String>,
+    /// How many actions those machines may have at once.
+    pub jobs: usize,
+    /// Whether this machine, too, makes parts that others could make.
+    pub here: bool,
+    /// What a machine has to be.
+    pub properties: BTreeMap<String, String>,
+    /// How long an action may wait for a machine.
+    pub queue_limit: Duration,
 }
 
 impl RemoteSettings {
@@ -59,6 +96,11 @@ impl RemoteSettings {
         Self {
             cache: params.cache,
             mode: RemoteMode::parse(&params.mode).unwrap_or_default(),
+            execute: params.execute,
+            jobs: params.jobs,
+            here: params.here,
+            properties: params.properties,
+            queue_limit: Duration::try_from_secs_f64(params.queue_seconds).unwrap_or_default(),
         }
     }
 }

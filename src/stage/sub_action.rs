@@ -22,6 +22,10 @@ pub struct SubAction {
     pub inputs: Vec<&'static str>,
     /// Whether it takes so much longer than a question to another machine that it is worth asking there.
     pub is_costly: bool,
+    /// What it shares work with, so that one machine makes them: those that say the same.
+    pub together: Option<String>,
+    /// All blobs that it reads, where that is less than its inputs hold.
+    pub reads: Option<Vec<Digest>>,
 }
 
 impl SubAction {
@@ -33,6 +37,8 @@ impl SubAction {
             with: BTreeMap::new(),
             inputs: Vec::new(),
             is_costly: false,
+            together: None,
+            reads: None,
         }
     }
 
@@ -41,6 +47,24 @@ impl SubAction {
     pub fn costly(self) -> Self {
         Self {
             is_costly: true,
+            ..self
+        }
+    }
+
+    /// Says what it shares work with.
+    #[must_use]
+    pub fn together(self, name: String) -> Self {
+        Self {
+            together: Some(name),
+            ..self
+        }
+    }
+
+    /// Says all that it reads.
+    #[must_use]
+    pub fn reads(self, blobs: Vec<Digest>) -> Self {
+        Self {
+            reads: Some(blobs),
             ..self
         }
     }

@@ -320,10 +320,11 @@ impl<'a> CrossValidation<'a> {
                 .is_some_and(|(_, largest)| *largest == trial)
         };
         pairs.sort_by_key(|(trial, fold)| (!is_largest(*trial), *trial, *fold));
-        let parts: Vec<SubAction> = pairs
-            .iter()
-            .map(|(trial, fold)| self.part(&trials[*trial], first + trial, *fold))
-            .collect();
+        let part = |(trial, fold): &(usize, usize)| {
+            let part = self.part(&trials[*trial], first + trial, *fold);
+            part.together(format!("family {} fold {fold}", family_of[trial].0))
+        };
+        let parts: Vec<SubAction> = pairs.iter().map(part).collect();
         let mut missing = BTreeSet::new();
         for (kept, pair) in context.memo.recall_all(&parts)?.iter().zip(&pairs) {
             if kept.is_none() {

@@ -20,6 +20,7 @@ use netsec::stage::kind::{Stage, StageKind};
 use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
 use netsec::stage::registry::Registry;
+use netsec::stage::remote::RemoteWork;
 use netsec::store::digest_cache::DigestCache;
 
 const REPEATS: usize = 5;
@@ -57,6 +58,7 @@ const ECHO: StageKind = StageKind {
     }],
     seeded: false,
     runs_elsewhere: false,
+    remote: RemoteWork::Never,
     make,
 };
 

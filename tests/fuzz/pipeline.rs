@@ -15,6 +15,7 @@ use netsec::stage::io::{Inputs, Outputs};
 use netsec::stage::kind::{Stage, StageKind};
 use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
+use netsec::stage::remote::RemoteWork;
 use netsec::stage::registry::Registry;
 
 struct Nothing;
@@ -42,6 +43,7 @@ const KIND: StageKind = StageKind {
     ],
     seeded: true,
     runs_elsewhere: false,
+    remote: RemoteWork::Never,
     make,
 };
 

@@ -192,7 +192,7 @@ const CRATES: [(&str, &[&str]); 51] = [
     ("base64", &["attest/", "image/registry.rs"]),
     ("polars", &["source/", "frame/", "scoring/"]),
     ("prost", &["export/onnx/", "reapi/"]),
-    ("tonic", &["reapi/link.rs"]),
+    ("tonic", &["reapi/"]),
     ("bazel_remote_apis", &["reapi/"]),
     ("smartcore", &["prep/pca.rs", "novelty/directions.rs"]),
     ("saphyr_parser", &["base/syntax.rs"]),

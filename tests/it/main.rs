@@ -5,6 +5,7 @@
 mod engine;
 mod floors;
 mod laws;
+mod loopback_runner;
 mod memory;
 mod toy;
 mod world;

@@ -9,7 +9,9 @@ use netsec::app::workspace::{
     AppError, LoadedPipeline, Overrides, RunOptions, RunRequest, Workspace,
 };
 use netsec::base::cancel::Cancel;
+use netsec::base::digest::Digest;
 use netsec::base::outcome::StageOutcome;
+use netsec::engine::remote_workers::RemoteWorkers;
 use netsec::engine::run_setup::RunSummary;
 use netsec::event::{Event, Sink};
 use netsec::far::remote_cache::RemoteCache;
@@ -21,6 +23,7 @@ use netsec::stage::kind::{Stage, StageKind};
 use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
 use netsec::stage::registry::Registry;
+use netsec::stage::remote::RemoteWork;
 use netsec::stage::sub_action::SubAction;
 
 const OUT: Ports = Ports::Fixed(&[Port {
@@ -102,9 +105,56 @@ macro_rules! kind {
             params: $params,
             seeded: false,
             runs_elsewhere: false,
+            remote: RemoteWork::Whole,
             make,
         }
     }};
+}
+
+/// Adds up, in two rounds of parts: the second goes on from what the first made. Parts with the same
+/// remainder share work.
+fn sums(
+    values: &Values,
+    inputs: &Inputs,
+    outputs: &mut Outputs,
+    context: &StageContext<'_>,
+) -> Result<(), StageError> {
+    let count = values.int("number").unwrap();
+    let start = joined(inputs)?;
+    let part = |round: i64, number: i64, seed: &[u8]| {
+        let mut part = SubAction::new("sum", format!("round-{round}-{number}"))
+            .costly()
+            .together(format!("{}", number % 3))
+            .with("number", number)
+            .with("from", Digest::of(seed));
+        part.inputs = vec!["x"];
+        part
+    };
+    let body = |round: i64, seed: &[u8]| {
+        let parts: Vec<SubAction> = (0..count).map(|at| part(round, at, seed)).collect();
+        context.memo.recall_all(&parts)?;
+        context.memo(&parts, &|at, context| {
+            context.check()?;
+            Ok([
+                seed,
+                inputs.one("x").bytes()?.as_slice(),
+                format!("<{at}>").as_bytes(),
+            ]
+            .concat())
+        })
+    };
+    let first = body(1, &start)?.concat();
+    let listed = context.memo.put(&first)?;
+    let second = body(2, Digest::of(&first).hex().as_bytes())?.concat();
+    outputs.note(format!("{count} parts, twice"));
+    outputs.listed(
+        "out",
+        vec![
+            ("first".to_owned(), listed),
+            ("second".to_owned(), context.memo.put(&second)?),
+        ],
+    );
+    Ok(())
 }
 
 /// `echo` says its text; `join` joins its inputs; `length` says only how long they are; `fail`
@@ -225,6 +275,10 @@ pub(crate) fn registry() -> Registry {
                 Ok(())
             }
         ),
+        StageKind {
+            remote: RemoteWork::Parts,
+            ..kind!("sums", Ports::Free, OUT, &[NUMBER], sums)
+        },
         kind!("flaky", NONE, OUT, &[PATH], |values, _, outputs, _| {
             // It fails until the file holds three lines, and adds one each time.
             let path = PathBuf::from(values.text("path").unwrap());
@@ -335,9 +389,13 @@ pub(crate) fn load(world: &World, text: &str) -> LoadedPipeline {
 }
 
 pub(crate) fn try_load(world: &World, text: &str) -> Result<LoadedPipeline, AppError> {
+    try_load_of(world, text, &registry())
+}
+
+fn try_load_of(world: &World, text: &str, registry: &Registry) -> Result<LoadedPipeline, AppError> {
     world.write("toy.yaml", text);
     let env = |name: &str| (name == "SET").then(|| "s3cr3t-value".to_owned());
-    Workspace::open(world.root())?.load("toy.yaml", &Overrides::default(), &registry(), &env)
+    Workspace::open(world.root())?.load("toy.yaml", &Overrides::default(), registry, &env)
 }
 
 pub(crate) struct Ran {
@@ -407,7 +465,7 @@ pub(crate) fn run_with(
     jobs: usize,
     cancel: &Cancel,
 ) -> Result<Ran, AppError> {
-    carry_out(world, text, wish, (jobs, None), None, cancel)
+    carry_out(world, text, wish, (jobs, None), (None, None), cancel)
 }
 
 /// A cache that is read and written, for machines of the class `toy`.
@@ -428,7 +486,15 @@ pub(crate) fn run_shared(world: &World, text: &str, shared: &SharedCache) -> Ran
 
 pub(crate) fn run_shared_by(world: &World, text: &str, shared: &SharedCache, jobs: usize) -> Ran {
     let (wish, cancel) = (RunRequest::default(), Cancel::new());
-    carry_out(world, text, &wish, (jobs, None), Some(shared), &cancel).unwrap()
+    carry_out(
+        world,
+        text,
+        &wish,
+        (jobs, None),
+        (Some(shared), None),
+        &cancel,
+    )
+    .unwrap()
 }
 
 pub(crate) fn run_terms(
@@ -442,9 +508,42 @@ pub(crate) fn run_terms(
         text,
         &RunRequest::default(),
         (jobs, most),
-        None,
+        (None, None),
         &Cancel::new(),
     )
+}
+
+/// Runs a pipeline of other kinds, with other machines if there are any.
+#[cfg(feature = "kinds")]
+pub(crate) fn run_of(
+    world: &World,
+    text: &str,
+    registry: &Registry,
+    workers: Option<&RemoteWorkers>,
+) -> Ran {
+    let loaded = match try_load_of(world, text, registry) {
+        Ok(loaded) => loaded,
+        Err(AppError::Report(report)) => panic!("{}", report.plain()),
+        Err(error) => panic!("{error}"),
+    };
+    let (wish, cancel) = (RunRequest::default(), Cancel::new());
+    carry_out_loaded(world, &loaded, &wish, (2, None), (None, workers), &cancel).unwrap()
+}
+
+/// Runs a pipeline with other machines.
+pub(crate) fn run_away(world: &World, text: &str, workers: &RemoteWorkers) -> Ran {
+    run_away_with(world, text, workers, &Cancel::new())
+}
+
+pub(crate) fn run_away_with(
+    world: &World,
+    text: &str,
+    workers: &RemoteWorkers,
+    cancel: &Cancel,
+) -> Ran {
+    let elsewhere = (None, Some(workers));
+    let wish = RunRequest::default();
+    carry_out(world, text, &wish, (2, None), elsewhere, cancel).unwrap()
 }
 
 fn carry_out(
@@ -452,10 +551,28 @@ fn carry_out(
     text: &str,
     wish: &RunRequest,
     (jobs, max_failures): (usize, Option<usize>),
-    shared: Option<&SharedCache>,
+    elsewhere: (Option<&SharedCache>, Option<&RemoteWorkers>),
     cancel: &Cancel,
 ) -> Result<Ran, AppError> {
     let loaded = load(world, text);
+    carry_out_loaded(
+        world,
+        &loaded,
+        wish,
+        (jobs, max_failures),
+        elsewhere,
+        cancel,
+    )
+}
+
+fn carry_out_loaded(
+    world: &World,
+    loaded: &LoadedPipeline,
+    wish: &RunRequest,
+    (jobs, max_failures): (usize, Option<usize>),
+    (shared, workers): (Option<&SharedCache>, Option<&RemoteWorkers>),
+    cancel: &Cancel,
+) -> Result<Ran, AppError> {
     let heard = Heard::default();
     let sinks = heard.clone();
     let terms = RunOptions {
@@ -464,11 +581,12 @@ fn carry_out(
         program: None,
         wait: false,
         shared,
+        workers,
         cancel,
         waiting: &|_| {},
         sinks: &|_| Ok(vec![Box::new(sinks.clone())]),
     };
-    let summary = Workspace::open(world.root())?.run(&loaded, wish, &terms)?;
+    let summary = Workspace::open(world.root())?.run(loaded, wish, &terms)?;
     let events = heard.0.lock().unwrap().clone();
     Ok(Ran { summary, events })
 }

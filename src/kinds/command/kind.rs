@@ -23,6 +23,7 @@ use crate::stage::io::{Input, InputFile, Inputs, Outputs, SupervisorSort};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
 use crate::stage::param::{ParamError, ParamStep, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 
 /// How much of its last words a failed program's message repeats, in bytes.
 const TAIL: u64 = 2000;
@@ -55,6 +56,7 @@ pub const KIND: StageKind = StageKind {
     params: CommandParams::PARAMS,
     seeded: false,
     runs_elsewhere: true,
+    remote: RemoteWork::Asked,
     make,
 };
 

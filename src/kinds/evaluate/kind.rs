@@ -24,6 +24,7 @@ use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 use crate::views::decision::page;
 
 /// A ROC AUC above this is told to be suspicious.
@@ -81,6 +82,7 @@ pub const KIND: StageKind = StageKind {
     params: EvaluateParams::PARAMS,
     seeded: false,
     runs_elsewhere: false,
+    remote: RemoteWork::Never,
     make,
 };
 

@@ -24,6 +24,7 @@ use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
 use crate::stage::param::{ParamError, ParamType, Value, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 
 /// Rows of the generator that make a part.
 const ROWS: usize = 1 << 16;
@@ -57,6 +58,7 @@ pub const KIND: StageKind = StageKind {
     params: IngestParams::PARAMS,
     seeded: true,
     runs_elsewhere: false,
+    remote: RemoteWork::Never,
     make,
 };
 

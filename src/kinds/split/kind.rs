@@ -5,6 +5,7 @@ use crate::kinds::split::work::SplitStage;
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -56,6 +57,7 @@ pub const KIND: StageKind = StageKind {
     params: SplitParams::PARAMS,
     seeded: false,
     runs_elsewhere: false,
+    remote: RemoteWork::Parts,
     make,
 };
 

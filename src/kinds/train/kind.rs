@@ -33,6 +33,7 @@ use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 use crate::tuning::composition::Composition;
 use crate::tuning::ensembles::{self, EnsembleRequest, members_scored};
 use crate::tuning::families::Families;
@@ -104,6 +105,7 @@ pub const KIND: StageKind = StageKind {
     params: TrainParams::PARAMS,
     seeded: true,
     runs_elsewhere: false,
+    remote: RemoteWork::Parts,
     make,
 };
 

@@ -28,6 +28,7 @@ use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, ParamType, Value, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -92,6 +93,7 @@ pub const KIND: StageKind = StageKind {
     params: TransformParams::PARAMS,
     seeded: false,
     runs_elsewhere: false,
+    remote: RemoteWork::Whole,
     make,
 };
 

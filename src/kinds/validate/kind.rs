@@ -21,6 +21,7 @@ use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
 use crate::stage::param::{ParamError, ParamStep, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 use crate::stage::sub_action::{BlobRef, SubAction};
 use crate::views::{junit, validation};
 
@@ -88,6 +89,7 @@ pub const KIND: StageKind = StageKind {
     params: ValidateParams::PARAMS,
     seeded: false,
     runs_elsewhere: false,
+    remote: RemoteWork::Parts,
     make,
 };
 

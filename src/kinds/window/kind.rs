@@ -17,6 +17,7 @@ use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, ParamStep, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::remote::RemoteWork;
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -48,6 +49,7 @@ pub const KIND: StageKind = StageKind {
     params: WindowStageParams::PARAMS,
     seeded: false,
     runs_elsewhere: false,
+    remote: RemoteWork::Never,
     make,
 };
 

@@ -642,6 +642,7 @@ fn the_lineage_of_a_long_chain_is_told() {
         host: "h".to_owned(),
         netsec: "0".to_owned(),
         imported: None,
+        remote: None,
     };
     let cache = world.root().join("cache");
     std::fs::create_dir_all(cache.join("runs")).unwrap();

@@ -217,6 +217,7 @@ fn drive_with(
         max_failures: None,
         supervisors: &SupervisorPool::none(),
         shared: None,
+        workers: None,
     };
     let summary = drive(&setup, &plan, &mut voice)?;
     let events = heard.0.lock().unwrap().clone();
@@ -382,6 +383,7 @@ fn a_run_that_is_stopped_keeps_what_is_finished() {
         jobs: 2,
         wait: false,
         shared: None,
+        workers: None,
         cancel: &cancel,
         waiting: &|_| {},
         sinks: &|_: &Path| Ok(vec![Box::new(Stop(cancel.clone())) as Box<dyn Sink>]),
@@ -424,6 +426,7 @@ fn a_sink_that_fails_is_dropped_and_the_run_goes_on() {
         jobs: 1,
         wait: false,
         shared: None,
+        workers: None,
         cancel: &Cancel::new(),
         waiting: &|_| {},
         sinks: &|_: &Path| {

@@ -1,5 +1,6 @@
 //! Stories over toy kinds.
 
+mod away;
 mod faults;
 mod files;
 mod language;

@@ -1,5 +1,6 @@
 //! What is kept away from this machine.
 
+mod away_kinds;
 mod bucket_faults;
 mod fault_proxy;
 mod object_server;

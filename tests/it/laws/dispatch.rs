@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use netsec::base::digest::Digest;
 use netsec::base::outcome::StageOutcome;
-use netsec::engine::dispatch::{
-    ActionEnd, DispatchCommand, DispatchLimits, DispatchTerms, Dispatcher, FinishCause, StopReason,
-};
+use netsec::engine::dispatch::{DispatchLimits, DispatchTerms, Dispatcher};
+use netsec::engine::dispatch_command::{ActionEnd, DispatchCommand, FinishCause, StopReason};
 use netsec::graph::build::Graph;
 use netsec::graph::order::{downstream, upstream};
 use netsec::stage::limits::Limits;
@@ -23,6 +22,7 @@ struct Scene {
     needs: Vec<(usize, usize)>,
     limits: Vec<Limits>,
     reads_ref: Vec<bool>,
+    may_go_away: Vec<bool>,
     /// Stages with the same number here are equal actions.
     keys: Vec<u8>,
     run: DispatchLimits,
@@ -56,6 +56,7 @@ fn scenes() -> impl Strategy<Value = Scene> {
                 jobs,
                 // As many as not, nowhere to look.
                 lookups: [0, 4, 8, 0][jobs],
+                away: [0, 2, 0, 1][jobs],
                 max_failures,
                 capacity: BTreeMap::from([("gpu".to_owned(), gpus)]),
                 ..DispatchLimits::default()
@@ -70,20 +71,22 @@ fn scenes() -> impl Strategy<Value = Scene> {
         (
             Just((count, needs)),
             prop::collection::vec(limits, count),
-            prop::collection::vec(any::<bool>(), count),
+            prop::collection::vec(any::<(bool, bool)>(), count),
             prop::collection::vec(0_u8..20, count),
             run,
             chances,
             any::<u64>(),
         )
             .prop_map(
-                |((count, needs), limits, reads_ref, keys, run, chances, seed)| {
+                |((count, needs), limits, terms, keys, run, chances, seed)| {
+                    let (reads_ref, may_go_away) = terms.into_iter().unzip();
                     let (fails, loses, stops, cancels) = chances;
                     Scene {
                         count,
                         needs,
                         limits,
                         reads_ref,
+                        may_go_away,
                         keys,
                         run,
                         fails,
@@ -102,7 +105,16 @@ fn scenes() -> impl Strategy<Value = Scene> {
 struct Held {
     began_ms: Option<u64>,
     is_told: bool,
-    is_looked_up: bool,
+    way: Way,
+}
+
+/// Where an action is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Way {
+    #[default]
+    Here,
+    LookedUp,
+    Away,
 }
 
 /// What has happened.
@@ -123,6 +135,8 @@ struct Witness {
     asked: BTreeSet<usize>,
     /// Stages that were looked up, and not performed since.
     looked_up: BTreeSet<usize>,
+    /// Stages that other machines could not carry out.
+    returned: BTreeSet<usize>,
     is_cancelled: bool,
 }
 
@@ -137,10 +151,10 @@ struct Simulation<'a> {
 impl<'a> Simulation<'a> {
     fn new(scene: &'a Scene, graph: &'a Graph) -> Self {
         let wanted = (0..scene.count).collect();
-        let terms = scene.limits.iter().zip(&scene.reads_ref);
-        let terms = terms.map(|(limits, reads_ref)| DispatchTerms {
-            limits,
-            reads_ref: *reads_ref,
+        let terms = (0..scene.count).map(|stage| DispatchTerms {
+            limits: &scene.limits[stage],
+            reads_ref: scene.reads_ref[stage],
+            may_go_away: scene.may_go_away[stage],
         });
         let urgency = vec![0; scene.count];
         let readers = (0..scene.count).filter(|stage| scene.reads_ref[*stage]);
@@ -226,7 +240,7 @@ impl<'a> Simulation<'a> {
         let now_ms = self.witness.now_ms;
         let is_found = self.percent(40);
         let action = self.witness.held.get_mut(&stage).expect("it is held");
-        if action.is_looked_up {
+        if action.way == Way::LookedUp {
             self.witness.held.remove(&stage);
             match is_found {
                 true => {
@@ -250,7 +264,10 @@ impl<'a> Simulation<'a> {
         let now_ms = self.witness.now_ms;
         let stop = self.dispatcher.stop_reason(stage);
         let is_timed_out = stop == Some(StopReason::TimedOut);
-        let end = if held.is_told || self.witness.is_cancelled {
+        let end = if held.way == Way::Away && self.percent(30) {
+            self.witness.returned.insert(stage);
+            ActionEnd::Returned
+        } else if held.is_told || self.witness.is_cancelled {
             ActionEnd::Stopped
         } else if self.percent(self.scene.loses) {
             let mut needs = self.graph.needs(stage).into_iter();
@@ -268,7 +285,7 @@ impl<'a> Simulation<'a> {
             ActionEnd::Made
         };
         let is_failure =
-            matches!(end, ActionEnd::Failed { .. }) || end == ActionEnd::Stopped && is_timed_out;
+            matches!(end, ActionEnd::Failed { .. }) || end != ActionEnd::Made && is_timed_out;
         if is_failure {
             let failed = self.witness.failed_attempts.entry(stage).or_default();
             *failed += 1;
@@ -292,10 +309,14 @@ impl<'a> Simulation<'a> {
         while let Some(command) = self.dispatcher.command() {
             let seen = &mut self.witness;
             match command {
-                DispatchCommand::Perform(stage) => self.check_begun(stage, false)?,
+                DispatchCommand::Perform(stage) => self.check_begun(stage, Way::Here)?,
+                DispatchCommand::SendAway(stage) => {
+                    prop_assert!(self.scene.may_go_away[stage] && !seen.returned.contains(&stage));
+                    self.check_begun(stage, Way::Away)?;
+                }
                 DispatchCommand::LookUp(stage) => {
                     seen.looked_up.insert(stage);
-                    self.check_begun(stage, true)?;
+                    self.check_begun(stage, Way::LookedUp)?;
                 }
                 DispatchCommand::Stop(stage) => {
                     let held = seen.held.get_mut(&stage);
@@ -327,10 +348,10 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    fn check_begun(&mut self, stage: usize, is_looked_up: bool) -> Result<(), TestCaseError> {
+    fn check_begun(&mut self, stage: usize, way: Way) -> Result<(), TestCaseError> {
         let seen = &mut self.witness;
         // What it needs may have been lost since it was looked up: the worker finds that.
-        let was_there = !is_looked_up && seen.looked_up.remove(&stage);
+        let was_there = way != Way::LookedUp && seen.looked_up.remove(&stage);
         prop_assert!(
             !seen.is_cancelled,
             "nothing is begun after the run was cancelled"
@@ -347,7 +368,7 @@ impl<'a> Simulation<'a> {
             "what {stage} needs is there"
         );
         let held = Held {
-            is_looked_up,
+            way,
             ..Held::default()
         };
         let due_ms = seen.due_ms.get(&stage).copied().unwrap_or_default();
@@ -360,16 +381,20 @@ impl<'a> Simulation<'a> {
     fn check_active(&self) -> Result<(), TestCaseError> {
         let held: Vec<usize> = self.witness.held.keys().copied().collect();
         prop_assert_eq!(held.len(), self.dispatcher.active());
-        let looked_up = self.witness.held.values().filter(|held| held.is_looked_up);
-        let looked_up = looked_up.count();
-        prop_assert!(looked_up <= self.scene.run.lookups);
-        prop_assert!(held.len() - looked_up <= 2 * self.scene.run.jobs);
+        let count = |way: Way| {
+            let values = self.witness.held.values();
+            values.filter(|held| held.way == way).count()
+        };
+        prop_assert!(count(Way::LookedUp) <= self.scene.run.lookups);
+        prop_assert!(count(Way::Away) <= self.scene.run.away);
+        prop_assert!(count(Way::Here) <= 2 * self.scene.run.jobs);
         let keys: BTreeSet<u8> = held.iter().map(|stage| self.scene.keys[*stage]).collect();
         prop_assert_eq!(keys.len(), held.len(), "equal actions do not run at once");
         let whole = self.scene.run.capacity["gpu"];
-        let taken = held
+        let here = held
             .iter()
-            .map(|stage| self.scene.limits[*stage].takes["gpu"].min(whole));
+            .filter(|stage| self.witness.held[*stage].way == Way::Here);
+        let taken = here.map(|stage| self.scene.limits[*stage].takes["gpu"].min(whole));
         prop_assert!(
             taken.sum::<u64>() <= whole,
             "no more is taken than there is"
@@ -465,6 +490,7 @@ fn what_was_looked_up_in_vain_is_not_begun_after_too_many_failures() {
     let terms = DispatchTerms {
         limits: &limits,
         reads_ref: false,
+        may_go_away: false,
     };
     let run = DispatchLimits {
         jobs: 1,

@@ -59,6 +59,7 @@ fn action(byte: u8, run: u64) -> ActionRecord {
         host: "h".to_owned(),
         netsec: "0".to_owned(),
         imported: None,
+        remote: None,
     }
 }
 

@@ -1,0 +1,313 @@
+//! Other machines that carry actions out for a run.
+//!
+//! How: an action becomes a task, and what it reads is sent along; what comes back is believed only as
+//! far as it is the result of that task, from a machine of this one's class, and its blobs are those of
+//! their names. Whatever else goes wrong has the action carried out here; after a few failures in a row
+//! the machines are left alone for the rest of the run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
+use crate::engine::task::{ActionTask, TaskResult};
+use crate::far::bring::bring_outputs;
+use crate::far::program_files::ProgramFiles;
+use crate::far::remote_cache::{RemoteError, WantedBlob};
+use crate::far::remote_runner::{
+    BlobSource, GivenFile, RemoteJob, RemoteRun, RemoteRunError, RemoteRunner, RemoteState,
+};
+use crate::lineage::record::RemoteOrigin;
+use crate::store::blob::Store;
+
+/// After so many failures in a row the machines are left alone.
+const MOST_FAILURES: usize = 3;
+
+/// How often who waits for a machine looks whether it is still wanted.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The path of the task.
+pub const TASK: &str = "task";
+/// The folder of what is sent along.
+pub const GIVEN: &str = "blobs";
+/// The folder of what is made, and below it the result and the folder of blobs.
+pub const OUT: &str = "out";
+/// The result in that folder.
+pub const RESULT: &str = "result";
+
+/// How a run uses other machines.
+pub struct RemoteWorkerTerms {
+    /// The class of machine whose results are taken.
+    pub class: String,
+    /// This program, and how it is started there.
+    pub program: ProgramFiles,
+    /// The variables of its environment there.
+    pub environment: BTreeMap<String, String>,
+    /// What a machine has to be.
+    pub properties: BTreeMap<String, String>,
+    /// How many actions they may have at once.
+    pub jobs: usize,
+    /// Whether parts that they can make are not made here, too.
+    pub alone: bool,
+    /// After this an action that has no limit of its own is ended.
+    pub timeout: Duration,
+}
+
+/// Other machines, as a run uses them.
+pub struct RemoteWorkers {
+    runner: Box<dyn RemoteRunner>,
+    terms: RemoteWorkerTerms,
+    /// How many actions they have.
+    running: Mutex<usize>,
+    freed: Condvar,
+    /// Failures in a row.
+    failures: AtomicUsize,
+    is_left_alone: AtomicBool,
+    /// What is to be told and was not yet.
+    news: Mutex<Vec<String>>,
+}
+
+/// Leave to have one action carried out; given back when it is dropped.
+pub struct WorkerPermit<'a>(&'a RemoteWorkers);
+
+impl Drop for WorkerPermit<'_> {
+    fn drop(&mut self) {
+        let mut running = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *running -= 1;
+        drop(running);
+        self.0.freed.notify_one();
+    }
+}
+
+/// A task that another machine carried out, and whose blobs are here.
+#[derive(Clone, Debug)]
+pub struct CarriedOut {
+    /// What came of it.
+    pub result: TaskResult,
+    /// Who carried it out.
+    pub origin: RemoteOrigin,
+}
+
+/// Why a task has no result from another machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteEnd {
+    /// It was told to stop.
+    Cancelled,
+    /// It took longer than it may.
+    TimedOut,
+    /// It is to be carried out here.
+    Here,
+}
+
+impl RemoteWorkers {
+    /// Makes them.
+    pub fn new(runner: Box<dyn RemoteRunner>, terms: RemoteWorkerTerms) -> Self {
+        Self {
+            runner,
+            terms,
+            running: Mutex::new(0),
+            freed: Condvar::new(),
+            failures: AtomicUsize::new(0),
+            is_left_alone: AtomicBool::new(false),
+            news: Mutex::default(),
+        }
+    }
+
+    /// Returns where they are.
+    pub fn address(&self) -> &str {
+        self.runner.address()
+    }
+
+    /// Returns how many actions they may have at once.
+    pub fn jobs(&self) -> usize {
+        self.terms.jobs
+    }
+
+    /// Returns whether parts that they can make are not made here, too.
+    pub fn are_alone(&self) -> bool {
+        self.terms.alone
+    }
+
+    /// Waits until they may have one action more, or until `is_over`.
+    pub fn permit(&self, is_over: &dyn Fn() -> bool) -> Option<WorkerPermit<'_>> {
+        let lock = || self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock();
+        while *running >= self.terms.jobs {
+            if is_over() {
+                return None;
+            }
+            let waited = self.freed.wait_timeout(running, POLL);
+            running = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if is_over() {
+            return None;
+        }
+        *running += 1;
+        Some(WorkerPermit(self))
+    }
+
+    /// Returns whether they are left alone.
+    pub fn is_left_alone(&self) -> bool {
+        self.is_left_alone.load(Ordering::Relaxed)
+    }
+
+    /// Returns what is to be told since this was asked last.
+    pub fn take_news(&self) -> Vec<String> {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has a task carried out, with what it reads, and brings what it made. `timeout` is the stage's own
+    /// limit.
+    ///
+    /// # Errors
+    /// Why there is no result; what is to be told of that waits in the news.
+    pub fn carry_out(
+        &self,
+        task: &ActionTask,
+        given: &BTreeMap<Digest, BlobSource>,
+        timeout: Option<Duration>,
+        store: &dyn Store,
+        told: &dyn Fn(RemoteState),
+        cancel: &Cancel,
+    ) -> Result<CarriedOut, RemoteEnd> {
+        if self.is_left_alone() {
+            return Err(RemoteEnd::Here);
+        }
+        let mut job = self.job(task, given, timeout);
+        let mut run = self.heard(self.runner.run(&job, store, told, cancel))?;
+        if run.is_cached && run.exit_code != 0 {
+            // Some servers keep what failed.
+            job.is_fresh = true;
+            run = self.heard(self.runner.run(&job, store, told, cancel))?;
+        }
+        let result = self.checked(task, &run).map_err(|why| self.failed(&why))?;
+        let fetch = |blobs: &[WantedBlob], store: &dyn Store| self.runner.bring(blobs, store);
+        let parts = result.made.iter().flat_map(|part| &part.outputs);
+        let outputs: Vec<_> = result.outputs.iter().chain(parts).cloned().collect();
+        if let Err(error) = bring_outputs(&outputs, store, &fetch) {
+            return Err(self.failed(&error.to_string()));
+        }
+        self.failures.store(0, Ordering::Relaxed);
+        let origin = RemoteOrigin {
+            server: self.address().to_owned(),
+            worker: run.worker,
+            cached: run.is_cached,
+            queued: run.queued,
+        };
+        Ok(CarriedOut { result, origin })
+    }
+
+    fn job(
+        &self,
+        task: &ActionTask,
+        given: &BTreeMap<Digest, BlobSource>,
+        timeout: Option<Duration>,
+    ) -> RemoteJob {
+        let mut files = self.terms.program.files.clone();
+        files.push(GivenFile {
+            path: TASK.to_owned(),
+            source: BlobSource::Bytes(task.encode()),
+            is_executable: false,
+        });
+        for (digest, source) in given {
+            files.push(GivenFile {
+                path: format!("{GIVEN}/{}", digest.hex()),
+                source: source.clone(),
+                is_executable: false,
+            });
+        }
+        let mut arguments = self.terms.program.command.clone();
+        arguments.extend(["act", TASK, OUT].map(str::to_owned));
+        RemoteJob {
+            arguments,
+            environment: self.terms.environment.clone(),
+            files,
+            result: format!("{OUT}/{RESULT}"),
+            blobs: format!("{OUT}/{GIVEN}"),
+            timeout: timeout.unwrap_or(self.terms.timeout),
+            properties: self.terms.properties.clone(),
+            is_fresh: false,
+        }
+    }
+
+    /// Reads a result, and says what is wrong with one that does not serve.
+    fn checked(&self, task: &ActionTask, run: &RemoteRun) -> Result<TaskResult, String> {
+        let Some(bytes) = &run.result else {
+            return Err(format!(
+                "netsec gave no result there, with exit code {}: {}",
+                run.exit_code, run.log
+            ));
+        };
+        let result = TaskResult::decode(bytes)?;
+        if result.key != task.key {
+            return Err("it gave the result of another action".to_owned());
+        }
+        if result.class != self.terms.class {
+            self.leave_alone(&format!(
+                "its machine `{}` is of class `{}` and this one of `{}`: the same action could give other bytes there",
+                result.host, result.class, self.terms.class
+            ));
+            return Err("a machine of another class".to_owned());
+        }
+        let wanted: BTreeSet<Digest> = match &task.parts {
+            Some(parts) => parts.chosen.clone(),
+            None => return Ok(result),
+        };
+        let made: BTreeSet<Digest> = result.made.iter().map(|part| part.key).collect();
+        match result.result.is_err() || wanted.is_subset(&made) {
+            true => Ok(result),
+            false => Err("it did not make all parts that were asked for".to_owned()),
+        }
+    }
+
+    fn heard(&self, ran: Result<RemoteRun, RemoteRunError>) -> Result<RemoteRun, RemoteEnd> {
+        ran.map_err(|error| match error {
+            RemoteRunError::Cancelled => RemoteEnd::Cancelled,
+            RemoteRunError::TimedOut => RemoteEnd::TimedOut,
+            RemoteRunError::Server(RemoteError::Denied(why)) => {
+                self.leave_alone(&why);
+                RemoteEnd::Here
+            }
+            RemoteRunError::NotTaken(_) | RemoteRunError::Server(_) => {
+                self.failed(&error.to_string())
+            }
+        })
+    }
+
+    /// Takes note that what came back is of no use.
+    pub fn fail(&self, why: &str) {
+        self.failed(why);
+    }
+
+    fn failed(&self, why: &str) -> RemoteEnd {
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_FAILURES {
+            self.leave_alone(why);
+        } else if !self.is_left_alone() {
+            self.tell(format!(
+                "`{}` did not carry an action out, which is carried out here: {why}",
+                self.address()
+            ));
+        }
+        RemoteEnd::Here
+    }
+
+    fn leave_alone(&self, why: &str) {
+        if !self.is_left_alone.swap(true, Ordering::Relaxed) {
+            self.tell(format!(
+                "the machines of `{}` are left alone for the rest of this run, and all is carried out here: {why}",
+                self.address()
+            ));
+        }
+    }
+
+    fn tell(&self, line: String) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        news.push(line);
+    }
+}
