@@ -84,6 +84,9 @@ pub enum EventKind {
         outcome: StageOutcome,
         /// How long it ran.
         seconds: f64,
+        /// The other machine that made it, if one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker: Option<String>,
     },
     /// A stage is through: recorded, reused, failed or skipped.
     StageFinished(StageResult),
@@ -148,6 +151,12 @@ pub struct StageResult {
     /// The machine that made it, if it was taken from a shared cache in this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_by: Option<String>,
+    /// The other machine that carried it out in this run, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// How many parts of its work each other machine made in this run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub part_workers: BTreeMap<String, usize>,
 }
 
 /// Takes events. Told one at a time, in order; must not wait for long.

@@ -239,6 +239,7 @@ pub(crate) fn record_parts(
             outcome: StageOutcome::Made,
             seconds,
             commits,
+            worker: Some(origin.machine(&result.host).to_owned()),
             shared: shared.map(Box::new),
         });
     }

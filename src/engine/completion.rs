@@ -56,6 +56,10 @@ impl Driver<'_, '_> {
                 notes: performed.notes,
                 rejects: performed.rejects,
                 shared_by: performed.elsewhere.map(|elsewhere| elsewhere.host),
+                worker: performed
+                    .remote
+                    .map(|by| by.origin.machine(&by.host).to_owned()),
+                part_workers: running.part_workers,
                 // The dispatcher says how it ended.
                 ..self.result(stage, StageOutcome::Failed)
             };

@@ -45,6 +45,8 @@ pub(crate) struct RunningAction {
     pub(crate) began_ms: u64,
     /// Raised when it is to stop.
     pub(crate) cancel: Cancel,
+    /// How many parts of its work each other machine has made.
+    pub(crate) part_workers: BTreeMap<String, usize>,
 }
 
 /// What is done about a stage that is handed out.
@@ -390,6 +392,7 @@ impl Driver<'_, '_> {
             action,
             began_ms: 0,
             cancel: self.setup.cancel.part(),
+            part_workers: BTreeMap::new(),
         };
         self.running.insert(stage, running);
     }
@@ -466,8 +469,8 @@ impl Driver<'_, '_> {
         });
     }
 
-    fn tell_news(&mut self, stage: usize, news: ActionNews) {
-        let stage = self.spec(stage).id.clone();
+    fn tell_news(&mut self, number: usize, news: ActionNews) {
+        let stage = self.spec(number).id.clone();
         match news {
             ActionNews::Progress { done, total, note } => {
                 self.emitter.tell(EventKind::StageProgress {
@@ -482,8 +485,12 @@ impl Driver<'_, '_> {
                 outcome,
                 seconds,
                 commits,
+                worker,
                 shared,
             } => {
+                if let (Some(worker), Some(running)) = (&worker, self.running.get_mut(&number)) {
+                    *running.part_workers.entry(worker.clone()).or_default() += 1;
+                }
                 if let Some(shared) = shared {
                     self.publish(*shared);
                 }
@@ -494,6 +501,7 @@ impl Driver<'_, '_> {
                     part: name,
                     outcome,
                     seconds,
+                    worker,
                 };
                 self.emitter.tell_after(commits, kind);
             }
@@ -573,6 +581,8 @@ impl Driver<'_, '_> {
             notes: Vec::new(),
             rejects: false,
             shared_by: None,
+            worker: None,
+            part_workers: BTreeMap::new(),
         }
     }
 

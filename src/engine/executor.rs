@@ -62,6 +62,8 @@ pub enum ActionNews {
         seconds: f64,
         /// The number of the commit.
         commits: u64,
+        /// The other machine that made it, if one did.
+        worker: Option<String>,
         /// What is to be published of it.
         shared: Option<Box<SharedAction>>,
     },

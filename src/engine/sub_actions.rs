@@ -470,6 +470,7 @@ impl RecordedSubActions<'_> {
             outcome,
             seconds,
             commits,
+            worker: None,
             shared: shared.map(Box::new),
         });
         Ok(())

@@ -9,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::base::name::{RunId, StageId};
 use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionFlow, ImportOrigin};
+use crate::lineage::record::{ActionFlow, ImportOrigin, RemoteOrigin};
 
 /// An artifact, the action that made it, and what flowed into that action, all the way up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,6 +49,9 @@ pub struct ArtifactMaker {
     /// How its record came here, if it ran elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportOrigin>,
+    /// Who carried it out for its run, if the machine of the run did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteOrigin>,
 }
 
 impl ArtifactMaker {
@@ -91,6 +94,7 @@ fn maker(record: &ActionFlow, of_run: &ActionsOfRun) -> ArtifactMaker {
         started_ms: record.started_ms,
         seconds: record.seconds,
         imported: record.imported.clone(),
+        remote: record.remote.clone(),
     }
 }
 

@@ -88,6 +88,9 @@ pub struct ActionFlow {
     /// How it came here, if it ran elsewhere.
     #[serde(default)]
     pub imported: Option<ImportOrigin>,
+    /// Who carried it out for its run, if that machine did not.
+    #[serde(default)]
+    pub remote: Option<RemoteOrigin>,
 }
 
 /// How a record came from elsewhere.
@@ -113,6 +116,16 @@ pub struct RemoteOrigin {
     pub cached: bool,
     /// How long it waited for a machine, in seconds, as far as the server tells.
     pub queued: f64,
+}
+
+impl RemoteOrigin {
+    /// Returns what the machine is called: as the server does, or else as it calls itself.
+    pub fn machine<'a>(&'a self, host: &'a str) -> &'a str {
+        match self.worker.as_str() {
+            "" => host,
+            worker => worker,
+        }
+    }
 }
 
 impl ActionRecord {

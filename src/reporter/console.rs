@@ -175,9 +175,32 @@ fn told(kind: &EventKind) -> String {
     }
 }
 
+/// Which other machines had a share in it.
+fn machines(result: &StageResult) -> String {
+    let parts: usize = result.part_workers.values().sum();
+    match (&result.worker, result.part_workers.len()) {
+        (Some(worker), _) => format!(" on {worker}"),
+        (None, 0) => String::new(),
+        (None, machines) => format!(
+            ", {} on {}",
+            counted(parts, "part"),
+            counted(machines, "other machine")
+        ),
+    }
+}
+
+fn counted(count: usize, word: &str) -> String {
+    match count {
+        1 => format!("1 {word}"),
+        _ => format!("{count} {word}s"),
+    }
+}
+
 fn finished(result: &StageResult) -> String {
     let time = match result.outcome {
-        StageOutcome::Made | StageOutcome::Failed => format!("in {:.2} s", result.seconds),
+        StageOutcome::Made | StageOutcome::Failed => {
+            format!("in {:.2} s{}", result.seconds, machines(result))
+        }
         _ => match &result.shared_by {
             Some(host) => format!("shared by {host}"),
             None => String::new(),

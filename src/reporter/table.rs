@@ -236,8 +236,18 @@ fn trace_line(text: &mut String, trace: &ArtifactTrace, first: &str, rest: &str)
                 kind,
                 run,
                 imported,
+                remote,
                 ..
             } = action;
+            let carried = match remote {
+                Some(remote) if remote.worker.is_empty() => {
+                    format!(", carried out by {}", remote.server)
+                }
+                Some(remote) => {
+                    format!(", carried out by {} of {}", remote.worker, remote.server)
+                }
+                None => String::new(),
+            };
             let imported = match imported {
                 Some(ImportOrigin { signer, cache, .. }) => {
                     let way = match cache {
@@ -251,7 +261,7 @@ fn trace_line(text: &mut String, trace: &ArtifactTrace, first: &str, rest: &str)
                 }
                 None => String::new(),
             };
-            format!("made by {stage} ({kind}) in run {run}{imported}")
+            format!("made by {stage} ({kind}) in run {run}{carried}{imported}")
         }
         None => "from outside".to_owned(),
     };

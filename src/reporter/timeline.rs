@@ -16,6 +16,9 @@ pub struct TimelineBar {
     pub id: String,
     /// The worker it ran on, from zero: the lowest that was free.
     pub lane: usize,
+    /// The other machine that carried it out, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// When it began, in milliseconds after the run.
     pub start_ms: u64,
     /// When it ended.
@@ -72,6 +75,7 @@ pub fn timeline(events: &[Event]) -> RunTimeline {
                 Some((start_ms, lane)) => timeline.bars.push(TimelineBar {
                     id: result.id.to_string(),
                     lane,
+                    machine: result.worker.clone(),
                     start_ms,
                     end_ms: at,
                     outcome: result.outcome,
@@ -193,7 +197,9 @@ pub fn html(timeline: &RunTimeline) -> String {
             body,
             "<tr><td>{}</td><td>{}</td><td>{:.2} s</td><td>{:.2} s</td><td>{}</td><td>{}</td></tr>",
             escape(&bar.id),
-            bar.lane + 1,
+            bar.machine
+                .as_deref()
+                .map_or_else(|| (bar.lane + 1).to_string(), escape),
             bar.start_ms as f64 / 1000.0,
             (bar.end_ms - bar.start_ms) as f64 / 1000.0,
             bar.outcome.as_str(),

@@ -2,6 +2,8 @@
 
 mod away_kinds;
 mod bucket_faults;
+mod casd;
 mod fault_proxy;
 mod object_server;
 mod reapi;
+mod reapi_runner;

