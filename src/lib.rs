@@ -9,12 +9,12 @@
 //! clocks; they meet in [`stage`], the contract of a stage.
 //!
 //! ```text
-//! cli                           flags in, text and exit codes out
+//! cli  serve  sync              flags in, text and exit codes out
 //! app  reporter
 //! engine                        kinds
 //! plan                          views  tuning  gate  scoring  export  scaffold
-//! graph                         model
-//! pipeline  store  lineage      prep  drift  schema  source
+//! graph  bucket  reapi          model
+//! pipeline  store  lineage far  prep  drift  schema  source
 //! event  stage  render          profile  rolling  frame  trees  stats
 //! base
 //! ```

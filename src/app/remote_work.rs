@@ -22,8 +22,9 @@ use crate::stage::registry::Registry;
 use crate::stage::remote::RemoteSettings;
 use crate::store::given_store::GivenStore;
 
-/// After this an action that has no limit of its own is ended by the machine that has it.
-const ACTION_LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// After this an action that has no limit of its own is ended by the machine that has it: servers refuse
+/// what may take much longer.
+const ACTION_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The machines of a run.
 pub type OtherMachines = RemoteWorkers;

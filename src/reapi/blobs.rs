@@ -2,11 +2,13 @@
 //! by themselves.
 //!
 //! How: the server names blobs by SHA256. Which of them is which, by BLAKE3, is known of what was sent
-//! and of what results spoke of; whatever comes is checked by both names.
+//! and of what results spoke of; whatever comes is checked by both names. What the server had a moment ago
+//! it is believed to have still: it is asked again once it turns out not to be so.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 
@@ -23,15 +25,29 @@ const LARGE: usize = 1 << 20;
 /// So many blobs are asked about in one message.
 const ASKED: usize = 4096;
 
+/// So long it is believed that the server has what it had.
+const BELIEVED: Duration = Duration::from_secs(60);
+
 /// What blobs are called on a server, and the way to them.
 #[derive(Default)]
 pub(crate) struct ReapiBlobs {
     names: Mutex<HashMap<Digest, proto::Digest>>,
+    /// When the server had these, by their hashes.
+    seen: Mutex<HashMap<String, Instant>>,
 }
 
 impl ReapiBlobs {
     fn names(&self) -> MutexGuard<'_, HashMap<Digest, proto::Digest>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Believes no more that the server has anything.
+    pub(crate) fn doubt(&self) {
+        self.seen().clear();
     }
 
     /// Takes note of what the server calls a blob.
@@ -68,10 +84,20 @@ impl ReapiBlobs {
         blobs: &[(proto::Digest, BlobSource)],
         store: &dyn Store,
     ) -> RemoteResult<u64> {
+        let mut asked: Vec<proto::Digest> = Vec::new();
+        let seen = self.seen();
+        for (named, _) in blobs {
+            if !seen
+                .get(&named.hash)
+                .is_some_and(|at| at.elapsed() < BELIEVED)
+            {
+                asked.push(named.clone());
+            }
+        }
+        drop(seen);
         let mut missing = HashSet::new();
-        for asked in blobs.chunks(ASKED) {
-            let asked: Vec<proto::Digest> = asked.iter().map(|(named, _)| named.clone()).collect();
-            missing.extend(link.missing(&asked)?.into_iter().map(|named| named.hash));
+        for asked in asked.chunks(ASKED) {
+            missing.extend(link.missing(asked)?.into_iter().map(|named| named.hash));
         }
         // Each once, though it may be there under several names.
         let sent: Vec<&(proto::Digest, BlobSource)> = blobs
@@ -90,6 +116,9 @@ impl ReapiBlobs {
             }
             link.send(&bytes)?;
         }
+        let now = Instant::now();
+        self.seen()
+            .extend(asked.into_iter().map(|named| (named.hash, now)));
         Ok(sent.iter().map(|(named, _)| size(named)).sum())
     }
 

@@ -4,6 +4,8 @@
 //! failure of the execution: it is asked for by its name, and if the server knows nothing of it any more
 //! the same action is asked for again, which is the same execution or its result.
 
+use std::future::Future;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
@@ -66,14 +68,15 @@ pub(crate) fn execute(
         let mut name: Option<String> = None;
         let mut watch = QueueWatch {
             began: Instant::now(),
-            state: RemoteState::Queued,
+            state: None,
         };
         let mut attempt = 0;
         loop {
-            let opened = open(link, terms, name.as_deref()).await;
-            let end = match opened {
+            // Some servers answer only once there is something to tell.
+            let opened = open(link, terms, name.as_deref());
+            let end = match heard(opened, terms, &watch).await {
                 Ok(stream) => follow(stream, terms, &mut name, &mut watch).await,
-                Err(status) => StreamEnd::Broken(status, false),
+                Err(end) => end,
             };
             let (status, was_heard) = match end {
                 StreamEnd::Done(response) => return Ok(*response),
@@ -123,37 +126,59 @@ async fn open(
     name: Option<&str>,
 ) -> Result<Streaming<Operation>, Status> {
     let mut client = ExecutionClient::new(link.channel());
-    let opened = async {
-        match name {
-            Some(name) => {
-                let request = proto::WaitExecutionRequest {
-                    name: name.to_owned(),
-                };
-                client.wait_execution(link.request(request)).await
-            }
-            None => {
-                let request = proto::ExecuteRequest {
-                    instance_name: link.instance(),
-                    skip_cache_lookup: terms.is_fresh,
-                    action_digest: Some(terms.action.clone()),
-                    digest_function: SHA256,
-                    ..proto::ExecuteRequest::default()
-                };
-                client.execute(link.request(request)).await
-            }
+    let opened = match name {
+        Some(name) => {
+            let request = proto::WaitExecutionRequest {
+                name: name.to_owned(),
+            };
+            client.wait_execution(link.request(request)).await
+        }
+        None => {
+            let request = proto::ExecuteRequest {
+                instance_name: link.instance(),
+                skip_cache_lookup: terms.is_fresh,
+                action_digest: Some(terms.action.clone()),
+                digest_function: SHA256,
+                ..proto::ExecuteRequest::default()
+            };
+            client.execute(link.request(request)).await
         }
     };
-    // Some servers answer only once there is something to tell.
-    match tokio::time::timeout(SILENCE, opened).await {
-        Ok(opened) => Ok(opened?.into_inner()),
-        Err(_) => Err(Status::deadline_exceeded("the server says nothing")),
+    Ok(opened?.into_inner())
+}
+
+/// Waits for an answer of the server as long as it is of use.
+async fn heard<T>(
+    answer: impl Future<Output = Result<T, Status>>,
+    terms: &ExecutionTerms<'_>,
+    watch: &QueueWatch,
+) -> Result<T, StreamEnd> {
+    let mut answer = pin!(answer);
+    let asked = Instant::now();
+    loop {
+        if terms.cancel.is_cancelled() {
+            return Err(StreamEnd::Cancelled);
+        }
+        let is_queued = watch.state == Some(RemoteState::Queued);
+        if is_queued && watch.began.elapsed() > terms.queue_limit {
+            return Err(StreamEnd::NotTaken);
+        }
+        match tokio::time::timeout(POLL, &mut answer).await {
+            Ok(answer) => return answer.map_err(|status| StreamEnd::Broken(status, false)),
+            Err(_) if asked.elapsed() < SILENCE => {}
+            Err(_) => {
+                let status = Status::deadline_exceeded("the server says nothing");
+                return Err(StreamEnd::Broken(status, false));
+            }
+        }
     }
 }
 
 /// Since when an execution waits for a machine.
 struct QueueWatch {
     began: Instant,
-    state: RemoteState,
+    /// Where it is, once the server has told; some never do.
+    state: Option<RemoteState>,
 }
 
 /// Reads a stream until it ends.
@@ -164,32 +189,17 @@ async fn follow(
     watch: &mut QueueWatch,
 ) -> StreamEnd {
     let mut was_heard = false;
-    let mut last = Instant::now();
     loop {
-        if terms.cancel.is_cancelled() {
-            return StreamEnd::Cancelled;
-        }
-        if watch.state == RemoteState::Queued && watch.began.elapsed() > terms.queue_limit {
-            return StreamEnd::NotTaken;
-        }
-        let message = match tokio::time::timeout(POLL, stream.message()).await {
-            Ok(message) => message,
-            Err(_) if last.elapsed() < SILENCE => continue,
-            Err(_) => {
-                let status = Status::deadline_exceeded("the server says nothing");
-                return StreamEnd::Broken(status, was_heard);
-            }
-        };
-        let operation = match message {
+        let operation = match heard(stream.message(), terms, watch).await {
             Ok(Some(operation)) => operation,
             Ok(None) => {
                 let status = Status::unavailable("the stream of an execution ended before it did");
                 return StreamEnd::Broken(status, was_heard);
             }
-            Err(status) => return StreamEnd::Broken(status, was_heard),
+            Err(StreamEnd::Broken(status, _)) => return StreamEnd::Broken(status, was_heard),
+            Err(end) => return end,
         };
         was_heard = true;
-        last = Instant::now();
         if !operation.name.is_empty() {
             *name = Some(operation.name.clone());
         }
@@ -199,9 +209,10 @@ async fn follow(
                 Err(status) => StreamEnd::Broken(status, false),
             };
         }
-        let state = state(&operation).unwrap_or(watch.state);
-        if state != watch.state {
-            watch.state = state;
+        if let Some(state) = state(&operation)
+            && watch.state != Some(state)
+        {
+            watch.state = Some(state);
             // One that lost its machine waits anew.
             watch.began = Instant::now();
             (terms.told)(state);

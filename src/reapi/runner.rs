@@ -289,7 +289,15 @@ impl RemoteRunner for ReapiRunner {
                 told,
                 cancel,
             };
-            let response = execute(&self.link, &terms)?;
+            let response = match execute(&self.link, &terms) {
+                // Some servers look for what an action names before they take it.
+                Err(RemoteRunError::Server(RemoteError::Failed(_))) if !was_sent_again => {
+                    was_sent_again = true;
+                    self.blobs.doubt();
+                    continue;
+                }
+                response => response?,
+            };
             let status = response.status.clone().unwrap_or_default();
             match Code::from(status.code) {
                 Code::Ok => {
@@ -299,7 +307,10 @@ impl RemoteRunner for ReapiRunner {
                 Code::DeadlineExceeded => return Err(RemoteRunError::TimedOut),
                 Code::Cancelled if cancel.is_cancelled() => return Err(RemoteRunError::Cancelled),
                 // Something may have been dropped since it was sent.
-                _ if !was_sent_again => was_sent_again = true,
+                _ if !was_sent_again => {
+                    was_sent_again = true;
+                    self.blobs.doubt();
+                }
                 code => {
                     let text: String = status.message.chars().take(300).collect();
                     let text = format!("the server did not carry it out ({code:?}): {text}");

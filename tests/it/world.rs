@@ -87,6 +87,13 @@ pub(crate) fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// Tells a figure that a test measured and does not judge.
+#[cfg(feature = "kinds")]
+#[expect(clippy::print_stderr, reason = "a figure is told")]
+pub(crate) fn tell(figure: &str) {
+    eprintln!("measured: {figure}");
+}
+
 /// Whether files are to be written instead of compared.
 #[cfg(feature = "kinds")]
 #[expect(

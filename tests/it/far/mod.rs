@@ -4,6 +4,7 @@ mod away_kinds;
 mod bucket_faults;
 mod casd;
 mod fault_proxy;
+mod grid;
 mod object_server;
 mod reapi;
 mod reapi_runner;

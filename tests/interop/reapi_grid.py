@@ -2,7 +2,7 @@
 buildbox-casd and buildbox-run for each worker. BuildGrid's own bot is no longer packaged; `bot` below does its part, with the
 queue, the leases, the runner and the sandbox of the real ones.
 
-    python buildgrid.py BUILDBOX FOLDER [WORKERS]
+    python reapi_grid.py BUILDBOX FOLDER [WORKERS]
 
 BUILDBOX is the folder of buildbox-casd and buildbox-run. It says `ready PORT` and then does what it is told by lines on its
 standard input, answering each with `done`: `kill-worker N`, `start-worker N`, `kill-server`, `start-server`. It ends, with all
@@ -186,7 +186,7 @@ def bot(buildbox, folder, port, name):
     from buildgrid._protos.google.rpc import status_pb2  # noqa: F401: its messages are registered
 
     stub = bots_pb2_grpc.BotsStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
-    running, ended, lock = {}, {}, threading.Lock()
+    begun, running, ended, lock = set(), {}, {}, threading.Lock()
     PENDING, ACTIVE, COMPLETED, CANCELLED = (
         bots_pb2.LeaseState.Value(word) for word in ("PENDING", "ACTIVE", "COMPLETED", "CANCELLED")
     )
@@ -201,7 +201,7 @@ def bot(buildbox, folder, port, name):
         )
 
     def carry_out(lease):
-        place = folder / f"lease-{lease.id}"
+        place = folder / f"lease-{lease.id.rpartition('/')[2]}"
         action = execution.Action()
         lease.payload.Unpack(action)
         pathlib.Path(f"{place}.a").write_bytes(action.SerializeToString())
@@ -227,8 +227,10 @@ def bot(buildbox, folder, port, name):
 
     def take(leases):
         for lease in leases:
-            if lease.state == PENDING:
+            if lease.state in (PENDING, ACTIVE) and lease.id not in begun:
+                # Some releases give it as if it were taken up already.
                 lease.state = ACTIVE
+                begun.add(lease.id)
                 threading.Thread(target=carry_out, args=[lease], daemon=True).start()
             elif lease.state == ACTIVE and lease.id in ended:
                 code, result = ended[lease.id]
@@ -257,6 +259,8 @@ def bot(buildbox, folder, port, name):
             current = stub.UpdateBotSession(request, timeout=2.5 if running or ended else 9)
             for gone in set(ended) - {lease.id for lease in current.leases}:
                 ended.pop(gone)
+            if running:
+                time.sleep(0.05)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 continue
