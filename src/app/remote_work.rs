@@ -49,6 +49,7 @@ pub fn remote_workers(
         properties: settings.properties.clone(),
         jobs: settings.jobs,
         alone: !settings.here,
+        required: settings.required,
         timeout: ACTION_LIMIT,
     };
     Ok(RemoteWorkers::new(runner, terms))

@@ -64,6 +64,7 @@ pub fn shared_cache(
     let terms = SharingTerms {
         class: machine_class(&arithmetic_answers()),
         publishes,
+        required: settings.required,
         trust: loaded.pipeline.trust.clone(),
         key: key.map(SigningKey::load).transpose()?,
     };

@@ -137,6 +137,7 @@ pub(crate) fn perform_away(
     let CarriedOut { result, origin } = match carried {
         Ok(carried) => carried,
         Err(RemoteEnd::Here) => return None,
+        Err(RemoteEnd::Failed(why)) => return failed(StageError::Failed(why)),
         Err(RemoteEnd::Cancelled) => return failed(StageError::Cancelled),
         Err(RemoteEnd::TimedOut) => return failed(StageError::Failed(timed_out(spec))),
     };

@@ -92,7 +92,7 @@ impl RecordedSubActions<'_> {
         prelude: &StagePrelude,
     ) {
         let is_over = || queue.is_empty() || self.context.cancel.is_cancelled();
-        while !workers.is_left_alone()
+        while workers.take_actions()
             && let Some(_permit) = workers.permit(&is_over)
             && let Some(batch) = queue.take_batch(workers.jobs())
         {
@@ -148,8 +148,7 @@ impl RecordedSubActions<'_> {
         );
         let CarriedOut { result, origin } = match carried {
             Ok(carried) => carried,
-            Err(RemoteEnd::Cancelled) => return Err(StageError::Cancelled),
-            Err(RemoteEnd::Here | RemoteEnd::TimedOut) => return Ok(None),
+            Err(end) => return undone(end),
         };
         match result.result {
             Ok(()) => {}
@@ -159,10 +158,7 @@ impl RecordedSubActions<'_> {
             ) => {
                 return Err(error);
             }
-            Err(error) => {
-                workers.fail(&error.to_string());
-                return Ok(None);
-            }
+            Err(error) => return undone(workers.fail(&error.to_string())),
         }
         record_parts(self.bench, self.stage, &result, &origin, self.observe)?;
         let mut kept = BTreeMap::new();
@@ -202,6 +198,15 @@ impl RecordedSubActions<'_> {
         all.extend(whole);
         self.place_files(&mut all);
         Ok(all)
+    }
+}
+
+/// What becomes of parts that no other machine made.
+fn undone(end: RemoteEnd) -> Result<Option<MadeAway>, StageError> {
+    match end {
+        RemoteEnd::Here | RemoteEnd::TimedOut => Ok(None),
+        RemoteEnd::Cancelled => Err(StageError::Cancelled),
+        RemoteEnd::Failed(why) => Err(StageError::Failed(why)),
     }
 }
 

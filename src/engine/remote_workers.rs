@@ -51,6 +51,8 @@ pub struct RemoteWorkerTerms {
     pub jobs: usize,
     /// Whether parts that they can make are not made here, too.
     pub alone: bool,
+    /// Whether what they cannot carry out fails, and is not carried out here.
+    pub required: bool,
     /// After this an action that has no limit of its own is ended.
     pub timeout: Duration,
 }
@@ -103,6 +105,8 @@ pub enum RemoteEnd {
     TimedOut,
     /// It is to be carried out here.
     Here,
+    /// It has failed, since it is not to be carried out here.
+    Failed(String),
 }
 
 impl RemoteWorkers {
@@ -157,6 +161,11 @@ impl RemoteWorkers {
         self.is_left_alone.load(Ordering::Relaxed)
     }
 
+    /// Returns whether they are asked any more.
+    pub fn take_actions(&self) -> bool {
+        self.terms.required || !self.is_left_alone()
+    }
+
     /// Returns what is to be told since this was asked last.
     pub fn take_news(&self) -> Vec<String> {
         std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
@@ -177,7 +186,7 @@ impl RemoteWorkers {
         cancel: &Cancel,
     ) -> Result<CarriedOut, RemoteEnd> {
         if self.is_left_alone() {
-            return Err(RemoteEnd::Here);
+            return Err(self.end("they are left alone since they failed before"));
         }
         let mut job = self.job(task, given, timeout);
         let mut run = self.heard(self.runner.run(&job, store, told, cancel))?;
@@ -272,7 +281,7 @@ impl RemoteWorkers {
             RemoteRunError::TimedOut => RemoteEnd::TimedOut,
             RemoteRunError::Server(RemoteError::Denied(why)) => {
                 self.leave_alone(&why);
-                RemoteEnd::Here
+                self.end(&why)
             }
             RemoteRunError::NotTaken(_) | RemoteRunError::Server(_) => {
                 self.failed(&error.to_string())
@@ -280,25 +289,37 @@ impl RemoteWorkers {
         })
     }
 
-    /// Takes note that what came back is of no use.
-    pub fn fail(&self, why: &str) {
-        self.failed(why);
+    /// Takes note that what came back is of no use; returns what becomes of it.
+    pub fn fail(&self, why: &str) -> RemoteEnd {
+        self.failed(why)
     }
 
     fn failed(&self, why: &str) -> RemoteEnd {
         if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_FAILURES {
             self.leave_alone(why);
-        } else if !self.is_left_alone() {
+        } else if !self.is_left_alone() && !self.terms.required {
             self.tell(format!(
                 "`{}` did not carry an action out, which is carried out here: {why}",
                 self.address()
             ));
         }
-        RemoteEnd::Here
+        self.end(why)
+    }
+
+    /// What becomes of an action that they did not carry out.
+    fn end(&self, why: &str) -> RemoteEnd {
+        match self.terms.required {
+            true => RemoteEnd::Failed(format!(
+                "the machines of `{}` did not carry it out, and the pipeline says `remote: {{ required: true }}`: {why}",
+                self.address()
+            )),
+            false => RemoteEnd::Here,
+        }
     }
 
     fn leave_alone(&self, why: &str) {
-        if !self.is_left_alone.swap(true, Ordering::Relaxed) {
+        let was_left_alone = self.is_left_alone.swap(true, Ordering::Relaxed);
+        if !was_left_alone && !self.terms.required {
             self.tell(format!(
                 "the machines of `{}` are left alone for the rest of this run, and all is carried out here: {why}",
                 self.address()

@@ -11,6 +11,7 @@ use crate::far::shared_cache::{FoundAction, SharedCache, SharedLookup};
 use crate::lineage::record::ImportOrigin;
 use crate::pipeline::check::StageSpec;
 use crate::plan::action::Action;
+use crate::stage::error::StageError;
 use crate::store::blob::Store;
 
 /// Returns whether what comes of a stage may be shared: what was seen outside, or with a secret, is
@@ -40,6 +41,12 @@ pub(crate) fn look_up(
     let is_here = context.ledger.action(&action.key).ok().flatten();
     match shared.find(&action.key) {
         SharedLookup::Nothing => {}
+        SharedLookup::Unanswered(why) => {
+            answer.found = Some(Box::new(ActionResult {
+                result: Err(StageError::Failed(why)),
+                ..ActionResult::nothing()
+            }));
+        }
         SharedLookup::Refused(why) => answer.warnings.push(refused(why)),
         SharedLookup::Found(found) => match objection(spec, &found, &context.pipeline.trust) {
             // Known already: that it is not signed was told when it came.

@@ -29,6 +29,8 @@ pub struct SharingTerms {
     pub trust: Vec<String>,
     /// The key that signs what is published.
     pub key: Option<SigningKey>,
+    /// Whether a question that is not answered is an error, and not a miss.
+    pub required: bool,
 }
 
 /// What a shared cache has for an action.
@@ -40,6 +42,8 @@ pub enum SharedLookup {
     Refused(String),
     /// A record that serves.
     Found(Box<FoundAction>),
+    /// No answer, where there has to be one.
+    Unanswered(String),
 }
 
 /// A record that serves.
@@ -117,7 +121,7 @@ impl SharedCache {
     /// Asks for the record of an action.
     pub fn find(&self, key: &Digest) -> SharedLookup {
         if self.is_left_alone.load(Ordering::Relaxed) {
-            return SharedLookup::Nothing;
+            return self.unanswered("it is left alone since it failed before");
         }
         let name = RecordName {
             class: &self.terms.class,
@@ -128,7 +132,19 @@ impl SharedCache {
                 Ok(found) => SharedLookup::Found(Box::new(found)),
                 Err(why) => SharedLookup::Refused(why),
             },
-            Ok(None) | Err(_) => SharedLookup::Nothing,
+            Ok(None) => SharedLookup::Nothing,
+            Err(error) => self.unanswered(&error.to_string()),
+        }
+    }
+
+    /// What a question without an answer is.
+    fn unanswered(&self, why: &str) -> SharedLookup {
+        match self.terms.required {
+            true => SharedLookup::Unanswered(format!(
+                "the shared cache `{}` gives no answer, and the pipeline says `remote: {{ required: true }}`: {why}",
+                self.address()
+            )),
+            false => SharedLookup::Nothing,
         }
     }
 

@@ -21,8 +21,8 @@ use crate::base::cancel::Cancel;
 use crate::far::remote_runner::{RemoteRunError, RemoteState};
 use crate::reapi::link::{ReapiLink, SHA256, failed, may_pass};
 
-/// A stream that says nothing for so long is taken up anew.
-const SILENCE: Duration = Duration::from_secs(90);
+/// A stream that says nothing for so many times as long as an answer is waited for is taken up anew.
+const SILENCE: u32 = 18;
 
 /// How often it is looked whether the execution is to stop.
 const POLL: Duration = Duration::from_millis(50);
@@ -67,6 +67,7 @@ pub(crate) fn execute(
     link.runtime().block_on(async {
         let mut name: Option<String> = None;
         let mut watch = QueueWatch {
+            silence: link.patience() * SILENCE,
             began: Instant::now(),
             state: None,
         };
@@ -165,7 +166,7 @@ async fn heard<T>(
         }
         match tokio::time::timeout(POLL, &mut answer).await {
             Ok(answer) => return answer.map_err(|status| StreamEnd::Broken(status, false)),
-            Err(_) if asked.elapsed() < SILENCE => {}
+            Err(_) if asked.elapsed() < watch.silence => {}
             Err(_) => {
                 let status = Status::deadline_exceeded("the server says nothing");
                 return Err(StreamEnd::Broken(status, false));
@@ -174,8 +175,10 @@ async fn heard<T>(
     }
 }
 
-/// Since when an execution waits for a machine.
+/// What an execution waits for, and since when.
 struct QueueWatch {
+    /// A stream that says nothing for so long is taken up anew.
+    silence: Duration,
     began: Instant,
     /// Where it is, once the server has told; some never do.
     state: Option<RemoteState>,

@@ -75,7 +75,8 @@ impl ReapiLink {
         let endpoint = Endpoint::from_shared(address.endpoint.clone())
             .map_err(|error| error.to_string())?
             .connect_timeout(address.patience)
-            .http2_keep_alive_interval(Duration::from_secs(30))
+            .http2_keep_alive_interval(address.patience * 6)
+            .keep_alive_timeout(address.patience * 2)
             .tcp_nodelay(true);
         let endpoint = match address.has_tls {
             true => endpoint

@@ -218,6 +218,7 @@ mod tests {
     fn a_run_waited_for_what_ended_last_of_what_was_needed() {
         let bar = |id: &str, start_ms, end_ms| TimelineBar {
             id: id.to_owned(),
+            machine: None,
             lane: 0,
             start_ms,
             end_ms,

@@ -23,6 +23,9 @@ params! {
         jobs: usize = "16", in ParamType::Int(1, 4096);
         /// Whether this machine, too, makes parts that others could make.
         here: bool = "true", in ParamType::Bool;
+        /// Whether a stage fails that the cache cannot be asked about, or that machines were to carry out and
+        /// cannot, instead of being carried out here without.
+        required: bool = "false", in ParamType::Bool;
         /// What a machine has to be, as the server calls it, such as `OSFamily: linux`.
         properties: BTreeMap<String, String> = "{}", in ParamType::Map(&ParamType::Text);
         /// An action that no machine has taken after so many seconds is carried out here.
@@ -83,6 +86,8 @@ pub struct RemoteSettings {
     pub jobs: usize,
     /// Whether this machine, too, makes parts that others could make.
     pub here: bool,
+    /// Whether a stage fails where cache or machines do.
+    pub required: bool,
     /// What a machine has to be.
     pub properties: BTreeMap<String, String>,
     /// How long an action may wait for a machine.
@@ -99,6 +104,7 @@ impl RemoteSettings {
             execute: params.execute,
             jobs: params.jobs,
             here: params.here,
+            required: params.required,
             properties: params.properties,
             queue_limit: Duration::try_from_secs_f64(params.queue_seconds).unwrap_or_default(),
         }

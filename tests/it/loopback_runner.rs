@@ -39,6 +39,8 @@ pub(crate) struct Loopback {
     pub(crate) tasks: Arc<Mutex<Vec<ActionTask>>>,
     /// The class of the machines.
     pub(crate) class: &'static str,
+    /// Whether what they cannot carry out fails.
+    pub(crate) required: bool,
     /// How likely a job goes wrong, in percent, and by which chance.
     faults: u64,
     dice: Arc<AtomicU64>,
@@ -53,6 +55,7 @@ impl Loopback {
             given: Arc::default(),
             tasks: Arc::default(),
             class: "toy",
+            required: false,
             faults: 0,
             dice: Arc::default(),
         }
@@ -81,6 +84,7 @@ impl Loopback {
             properties: BTreeMap::new(),
             jobs,
             alone,
+            required: self.required,
             timeout: Duration::from_secs(60),
         };
         RemoteWorkers::new(Box::new(self.clone()), terms)

@@ -475,6 +475,7 @@ pub(crate) fn sharing(remote: impl RemoteCache + 'static) -> SharedCache {
         publishes: true,
         trust: Vec::new(),
         key: None,
+        required: false,
     };
     SharedCache::new(Box::new(remote), terms)
 }

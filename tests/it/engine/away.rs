@@ -105,6 +105,19 @@ fn a_stage_that_fails_there_has_failed_and_what_it_says_is_told() {
 }
 
 #[test]
+fn where_machines_are_required_a_stage_fails_that_they_cannot_carry_out() {
+    let mut loopback = Loopback::new(registry).faulty(100, 3);
+    loopback.required = true;
+    let text = "stages:\n  a: { kind: echo }\n  b: { kind: join, inputs: { x: a.out } }\n";
+    let away = run_away(&World::new(), text, &loopback.workers(2));
+    assert_eq!(away.outcomes(), ["a failed", "b skipped"]);
+    let error = away.error("a");
+    let told = "the machines of `loopback` did not carry it out, and the pipeline says `remote: { required: true }`: ";
+    assert!(error.starts_with(told), "{error}");
+    assert_eq!(warnings(&away), Vec::<String>::new());
+}
+
+#[test]
 fn a_stage_that_is_to_stay_stays() {
     let text = "stages:\n  a: { kind: echo, limits: { remote: false } }\n  b: { kind: seeded }\n";
     let loopback = Loopback::new(registry);

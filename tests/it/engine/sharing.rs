@@ -66,6 +66,7 @@ impl Shelf {
             publishes: true,
             trust: Vec::new(),
             key: None,
+            required: false,
         };
         change(&mut terms);
         SharedCache::new(Box::new(self.clone()), terms)
@@ -342,6 +343,26 @@ fn a_shared_action_is_signed_and_named_by_whoever_made_it() {
                 .any(|stage| stage.key == Some(*key))
         );
     }
+}
+
+#[test]
+fn where_the_cache_is_required_a_stage_fails_that_it_gives_no_answer_for() {
+    // Some of what goes wrong is an answer: there, the stages are made.
+    let mut failed = 0;
+    for seed in 0..12 {
+        let sick = Shelf::default().faulty(100, seed);
+        let cache = sick.cache(|terms| terms.required = true);
+        let ran = run_shared(&World::new(), PIPELINE, &cache);
+        for stage in &ran.summary.stages {
+            if stage.outcome == StageOutcome::Failed {
+                let error = ran.error(stage.id.as_str());
+                let told = "the shared cache `shelf` gives no answer, and the pipeline says `remote: { required: true }`";
+                assert!(error.starts_with(told), "{error}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed > 0);
 }
 
 proptest! {

@@ -179,6 +179,7 @@ impl Grid {
             properties: BTreeMap::from([("OSFamily".to_owned(), "linux".to_owned())]),
             jobs: 3,
             alone: true,
+            required: false,
             timeout: Duration::from_secs(600),
         };
         RemoteWorkers::new(Box::new(runner), terms)

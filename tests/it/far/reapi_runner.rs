@@ -16,6 +16,7 @@ use netsec::store::blob::Store;
 use netsec::store::memory::MemoryStore;
 
 use crate::far::casd::Casd;
+use crate::far::fault_proxy::FaultProxy;
 use crate::world::{World, digests, outcomes, skip};
 
 /// A server that carries actions out, if there is one.
@@ -168,6 +169,33 @@ fn a_file_that_was_changed_since_it_was_hashed_is_not_sent_under_its_name() {
     let sent = run(&runner, &job);
     let is_other = |run: &RemoteRun| run.result.as_deref() == Some(&b"other"[..]);
     assert!(sent.is_err() || sent.is_ok_and(|run| is_other(&run)));
+}
+
+#[test]
+fn connections_to_the_machines_that_go_wrong_change_nothing() {
+    let Some(casd) = server() else {
+        return;
+    };
+    let pipeline = ["pipelines/default.yaml", "--set", "rows=300"];
+    let local = digests(&World::shipped().run(&pipeline));
+    let proxy = FaultProxy::before(casd.port, 5);
+    let url = format!("grpc://127.0.0.1:{}", proxy.port());
+    let mut round = 0;
+    while proxy.happened() < 30 {
+        proxy.set_faults([0, 30, 60, 90][round % 4]);
+        round += 1;
+        let world = World::shipped();
+        let flags = ["run", "--json", "--remote-execute", &url];
+        let mut command = world.command(&[&flags[..], &pipeline[..]].concat());
+        let output = command
+            .env("NETSEC_REMOTE_TIMEOUT", "0.5")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "round {round}: {told}");
+        let away: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(digests(&away), local, "round {round}: {told}");
+    }
 }
 
 #[test]
