@@ -5,7 +5,7 @@
 //! those that are wanted are made, and there it ends. What a stage does before it asks for parts it
 //! does again on every machine; that it asks for the same ones, its being a function of its inputs says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,11 +15,11 @@ use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::name::{RunId, StageId};
 use crate::base::source::Span;
-use crate::engine::exec_context::ExecContext;
+use crate::engine::exec_context::{ExecContext, stage_error};
 use crate::engine::executor::{ActionHandle, ActionResult, Executor, SoleTurn};
 use crate::engine::local_executor::LocalExecutor;
 use crate::engine::slots::Slots;
-use crate::engine::task::{ActionTask, KnownPart, TaskInput, TaskResult, WantedParts};
+use crate::engine::task::{ActionTask, KnownPart, KnownParts, TaskInput, TaskResult, WantedParts};
 use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, LedgerEntry};
@@ -89,8 +89,15 @@ fn perform(
     let storage = |error: LedgerError| StageError::Storage(error.to_string());
     let ledger = Ledger::in_memory();
     let run = RunId::new(terms.clock.now_ms(), u64::from(std::process::id()));
-    let known = known_parts(task, &run, &action.id);
-    ledger.commit(&known).map_err(storage)?;
+    let known = known_parts(task, terms.store.as_ref())?;
+    let keys: BTreeSet<Digest> = known.iter().map(|part| part.key).collect();
+    let records = known.into_iter().map(|part| {
+        let record = known_record(part, &task.kind, &run, &action.id);
+        LedgerEntry::Action(Box::new(record))
+    });
+    ledger
+        .commit(&records.collect::<Vec<_>>())
+        .map_err(storage)?;
     let sources = SourceFiles::new();
     let slots = Slots::new(action.limits.cpus);
     let executor = LocalExecutor {
@@ -119,7 +126,7 @@ fn perform(
     };
     let mut performed = executor.execute(&action, &handle);
     let mut made = ledger.actions().map_err(storage)?;
-    made.retain(|record| !is_known(task, &record.key));
+    made.retain(|record| !keys.contains(&record.key));
     if let Some(WantedParts { chosen, .. }) = &task.parts {
         let is_made = |key: &Digest| made.iter().any(|part| part.key == *key);
         let is_enough = chosen.iter().all(is_made);
@@ -136,11 +143,6 @@ fn perform(
         };
     }
     Ok((performed, made))
-}
-
-fn is_known(task: &ActionTask, key: &Digest) -> bool {
-    let parts = task.parts.as_ref();
-    parts.is_some_and(|parts| parts.known.iter().any(|part| part.key == *key))
 }
 
 /// Makes the action again.
@@ -223,18 +225,27 @@ fn pipeline(
     })
 }
 
-/// The records of parts that are known.
-fn known_parts(task: &ActionTask, run: &RunId, stage: &StageId) -> Vec<LedgerEntry> {
-    let known = task.parts.iter().flat_map(|parts| &parts.known);
-    let record = |part: &KnownPart| ActionRecord {
+/// The parts that the stage had asked for where it was sent from.
+fn known_parts(task: &ActionTask, store: &dyn Store) -> Result<Vec<KnownPart>, StageError> {
+    let Some(parts) = &task.parts else {
+        return Ok(Vec::new());
+    };
+    let bytes = store.get(&parts.known).map_err(stage_error)?;
+    let known = KnownParts::decode(&bytes).map_err(StageError::Broken)?;
+    Ok(known.0)
+}
+
+/// The record of a part that is known: only what it made is asked for.
+fn known_record(part: KnownPart, kind: &str, run: &RunId, stage: &StageId) -> ActionRecord {
+    ActionRecord {
         key: part.key,
         pipeline: String::new(),
         stage: stage.clone(),
         part: Some(String::new()),
-        kind: task.kind.clone(),
+        kind: kind.to_owned(),
         ingredients: Vec::new(),
         inputs: Vec::new(),
-        outputs: part.outputs.clone(),
+        outputs: part.outputs,
         moves: Vec::new(),
         notes: Vec::new(),
         rejects: false,
@@ -245,8 +256,5 @@ fn known_parts(task: &ActionTask, run: &RunId, stage: &StageId) -> Vec<LedgerEnt
         netsec: String::new(),
         imported: None,
         remote: None,
-    };
-    known
-        .map(|part| LedgerEntry::Action(Box::new(record(part))))
-        .collect()
+    }
 }

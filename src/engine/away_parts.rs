@@ -17,7 +17,7 @@ use crate::engine::remote_workers::{CarriedOut, RemoteEnd, RemoteWorkers};
 use crate::engine::shared_results::is_sharable;
 use crate::engine::source_checks::keep_manifests;
 use crate::engine::sub_actions::RecordedSubActions;
-use crate::engine::task::{KnownPart, WantedParts};
+use crate::engine::task::{KnownPart, KnownParts, WantedParts};
 use crate::far::remote_runner::BlobSource;
 use crate::pipeline::check::InputOrigin;
 use crate::stage::error::StageError;
@@ -26,7 +26,7 @@ use crate::stage::sub_action::{BlobRef, SubAction};
 
 /// What a stage has done before it asks for parts: done again wherever they are made.
 pub(crate) struct StagePrelude {
-    known: Vec<KnownPart>,
+    known: Digest,
     given: BTreeMap<Digest, BlobSource>,
 }
 
@@ -58,7 +58,9 @@ impl RecordedSubActions<'_> {
         }
         drop(asked);
         // Every input is listed before the stage begins.
-        let mut given: BTreeMap<Digest, BlobSource> = BTreeMap::new();
+        let known = KnownParts(known).encode();
+        let digest = Digest::of(&known);
+        let mut given = BTreeMap::from([(digest, BlobSource::Bytes(known.into()))]);
         for content in self.ingredients.inputs.values().flatten() {
             if content.directory {
                 given.insert(content.digest, BlobSource::Stored(content.digest));
@@ -68,7 +70,10 @@ impl RecordedSubActions<'_> {
             given.insert(digest, BlobSource::Stored(digest));
         }
         self.place_files(&mut given);
-        Ok(StagePrelude { known, given })
+        Ok(StagePrelude {
+            known: digest,
+            given,
+        })
     }
 
     /// Says of blobs that are files of the workspace where they are.
@@ -134,7 +139,7 @@ impl RecordedSubActions<'_> {
             .collect();
         let wanted = WantedParts {
             chosen: keys.keys().copied().collect(),
-            known: prelude.known.clone(),
+            known: prelude.known,
         };
         let task = task(spec, self.ingredients, Some(wanted));
         let given = self.given(parts, numbers, prelude)?;

@@ -18,10 +18,12 @@ const WORTH: f64 = 5.0;
 const MOST: usize = 64;
 
 /// Parts that share work, by their numbers.
-pub(crate) type PartUnit = Vec<usize>;
+pub type PartUnit = Vec<usize>;
 
 struct QueueState {
     waiting: VecDeque<PartUnit>,
+    /// How many parts these are.
+    left: usize,
     /// Those that came back undone.
     returned: VecDeque<PartUnit>,
     /// Whether what waits may be taken here.
@@ -38,23 +40,31 @@ impl QueueState {
     fn take(&mut self) -> Option<PartUnit> {
         let returned = self.returned.pop_front();
         match (returned, self.is_shared) {
-            (None, true) => self.waiting.pop_front(),
+            (None, true) => self.take_waiting(),
             (returned, _) => returned,
         }
+    }
+
+    fn take_waiting(&mut self) -> Option<PartUnit> {
+        let unit = self.waiting.pop_front()?;
+        self.left -= unit.len();
+        Some(unit)
     }
 }
 
 /// Parts that are to be made.
-pub(crate) struct PartQueue {
+pub struct PartQueue {
     state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 impl PartQueue {
     /// Makes a queue of units, in the order in which they are taken.
-    pub(crate) fn new(units: impl IntoIterator<Item = PartUnit>) -> Self {
+    pub fn new(units: impl IntoIterator<Item = PartUnit>) -> Self {
+        let waiting: VecDeque<PartUnit> = units.into_iter().collect();
         let state = QueueState {
-            waiting: units.into_iter().collect(),
+            left: waiting.iter().map(Vec::len).sum(),
+            waiting,
             returned: VecDeque::new(),
             is_shared: true,
             machines: 0,
@@ -73,7 +83,7 @@ impl PartQueue {
 
     /// So many take batches for other machines; where it is theirs `alone`, what waits is not taken here.
     #[must_use]
-    pub(crate) fn with_machines(self, machines: usize, alone: bool) -> Self {
+    pub fn with_machines(self, machines: usize, alone: bool) -> Self {
         let mut state = self.lock();
         state.machines = machines;
         state.is_shared = !alone || machines == 0;
@@ -82,28 +92,28 @@ impl PartQueue {
     }
 
     /// Returns whether nothing waits to be taken.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.lock().waiting.is_empty()
     }
 
     /// Returns whether nothing waits to be taken here.
-    pub(crate) fn is_empty_here(&self) -> bool {
+    pub fn is_empty_here(&self) -> bool {
         let state = self.lock();
         state.returned.is_empty() && (state.waiting.is_empty() || !state.is_shared)
     }
 
     /// Returns how many units wait to be taken.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.lock().waiting.len()
     }
 
     /// Takes a unit, if one may be taken here.
-    pub(crate) fn take(&self) -> Option<PartUnit> {
+    pub fn take(&self) -> Option<PartUnit> {
         self.lock().take()
     }
 
     /// Takes a unit; where there is none but may be yet, waits for it.
-    pub(crate) fn take_last(&self) -> Option<PartUnit> {
+    pub fn take_last(&self) -> Option<PartUnit> {
         let mut state = self.lock();
         loop {
             let unit = state.take();
@@ -119,7 +129,7 @@ impl PartQueue {
     }
 
     /// One that took batches takes no more.
-    pub(crate) fn machine_gone(&self) {
+    pub fn machine_gone(&self) {
         let mut state = self.lock();
         state.machines -= 1;
         state.is_shared |= state.machines == 0;
@@ -128,10 +138,9 @@ impl PartQueue {
     }
 
     /// Takes a batch for one of so many machines.
-    pub(crate) fn take_batch(&self, machines: usize) -> Option<Vec<PartUnit>> {
+    pub fn take_batch(&self, machines: usize) -> Option<Vec<PartUnit>> {
         let mut state = self.lock();
-        let left: usize = state.waiting.iter().map(Vec::len).sum();
-        let share = left.div_ceil(machines.max(1));
+        let share = state.left.div_ceil(machines.max(1));
         let (seconds, count) = state.made;
         let worth = match count {
             0 => 1,
@@ -141,7 +150,7 @@ impl PartQueue {
         let mut batch: Vec<PartUnit> = Vec::new();
         let mut size = 0;
         while size < most
-            && let Some(unit) = state.waiting.pop_front()
+            && let Some(unit) = state.take_waiting()
         {
             size += unit.len();
             batch.push(unit);
@@ -154,7 +163,7 @@ impl PartQueue {
     }
 
     /// A batch was made, in so many seconds of work.
-    pub(crate) fn made(&self, batch: &[PartUnit], seconds: f64) {
+    pub fn made(&self, batch: &[PartUnit], seconds: f64) {
         let mut state = self.lock();
         state.away -= 1;
         state.made.0 += seconds;
@@ -164,7 +173,7 @@ impl PartQueue {
     }
 
     /// A batch came back undone.
-    pub(crate) fn give_back(&self, batch: Vec<PartUnit>) {
+    pub fn give_back(&self, batch: Vec<PartUnit>) {
         let mut state = self.lock();
         state.away -= 1;
         state.returned.extend(batch);
@@ -173,9 +182,10 @@ impl PartQueue {
     }
 
     /// Lets nobody take anything more.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         let mut state = self.lock();
         state.waiting.clear();
+        state.left = 0;
         state.returned.clear();
         drop(state);
         self.changed.notify_all();

@@ -221,7 +221,7 @@ impl RemoteWorkers {
         let mut files = self.terms.program.files.clone();
         files.push(GivenFile {
             path: TASK.to_owned(),
-            source: BlobSource::Bytes(task.encode()),
+            source: BlobSource::Bytes(task.encode().into()),
             is_executable: false,
         });
         for (digest, source) in given {

@@ -94,12 +94,31 @@ impl TaskLimits {
 }
 
 /// Which parts of a stage's work are wanted, and what is known of others.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WantedParts {
     /// The keys of those to be made.
     pub chosen: BTreeSet<Digest>,
-    /// Those that the stage has asked for before.
-    pub known: Vec<KnownPart>,
+    /// The blob that lists those that the stage has asked for before. It is one for all batches of parts.
+    pub known: Digest,
+}
+
+/// The parts that a stage has asked for before.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct KnownParts(pub Vec<KnownPart>);
+
+impl KnownParts {
+    /// Returns the stored form.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// It is something else, or of another format.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        decode(bytes, "list of parts")
+    }
 }
 
 /// A part of a stage's work that is made.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::cancel::Cancel;
@@ -17,7 +18,7 @@ pub enum BlobSource {
     /// In a file, which has this digest unless it was changed since.
     File(PathBuf, Digest),
     /// Here.
-    Bytes(Vec<u8>),
+    Bytes(Arc<[u8]>),
 }
 
 /// A file that a program is given.

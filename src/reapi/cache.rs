@@ -62,9 +62,9 @@ fn record_action(name: RecordName<'_>) -> RecordAction {
     let digest = wire_digest(&action);
     RecordAction {
         messages: vec![
-            (command_digest, BlobSource::Bytes(command)),
-            (root_digest, BlobSource::Bytes(root)),
-            (digest.clone(), BlobSource::Bytes(action)),
+            (command_digest, BlobSource::Bytes(command.into())),
+            (root_digest, BlobSource::Bytes(root.into())),
+            (digest.clone(), BlobSource::Bytes(action.into())),
         ],
         digest,
     }
@@ -168,7 +168,7 @@ impl RemoteCache for ReapiCache {
         let action = record_action(name);
         let record_digest = wire_digest(&record);
         let mut messages = action.messages;
-        messages.push((record_digest.clone(), BlobSource::Bytes(record)));
+        messages.push((record_digest.clone(), BlobSource::Bytes(record.into())));
         self.blobs.send(&self.link, &messages, store)?;
         let file = |path: String, digest: proto::Digest| proto::OutputFile {
             path,

@@ -88,7 +88,7 @@ fn message(
 ) -> proto::Digest {
     let bytes = message.encode_to_vec();
     let digest = wire_digest(&bytes);
-    messages.push((digest.clone(), BlobSource::Bytes(bytes)));
+    messages.push((digest.clone(), BlobSource::Bytes(bytes.into())));
     digest
 }
 

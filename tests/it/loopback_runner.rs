@@ -125,7 +125,7 @@ impl RemoteRunner for Loopback {
         let mut task = Vec::new();
         for file in &job.files {
             let bytes = match &file.source {
-                BlobSource::Bytes(bytes) => bytes.clone(),
+                BlobSource::Bytes(bytes) => bytes.to_vec(),
                 BlobSource::Stored(digest) => store.get(digest).map_err(RemoteError::from)?,
                 BlobSource::File(path, _) => disk::read(path).unwrap(),
             };

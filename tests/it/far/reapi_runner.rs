@@ -44,7 +44,7 @@ fn job(program: &str, arguments: &[&str]) -> RemoteJob {
     let ProgramFiles { mut files, command } = ProgramFiles::of(Path::new(program)).unwrap();
     files.push(GivenFile {
         path: "in/file".to_owned(),
-        source: BlobSource::Bytes(b"what it is given".to_vec()),
+        source: BlobSource::Bytes(b"what it is given".as_slice().into()),
         is_executable: false,
     });
     let arguments = arguments.iter().map(|&word| word.to_owned());
