@@ -1,7 +1,8 @@
 //! Work that is done elsewhere: the machines of a run, and on one of them an action that was sent there.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::app::supervisors::SupervisorPool;
 use crate::app::workspace::{AppError, AppResult};
 use crate::base::cancel::Cancel;
 use crate::base::clock::SystemClock;
-use crate::base::disk;
+use crate::base::disk::{self, FileLock};
 use crate::base::host::host;
 use crate::base::outcome::FailureClass;
 use crate::engine::act::{ActTerms, act};
@@ -38,13 +39,9 @@ pub fn remote_workers(
     settings: &RemoteSettings,
     class: String,
 ) -> AppResult<OtherMachines> {
-    let program = std::env::current_exe();
-    let program = program.map_err(|error| {
-        AppError::Usage(format!("where netsec itself is cannot be seen: {error}"))
-    })?;
     let terms = RemoteWorkerTerms {
         class,
-        program: ProgramFiles::of(&program)?,
+        program: ProgramFiles::of(&own_program()?)?,
         environment: BTreeMap::new(),
         properties: settings.properties.clone(),
         jobs: settings.jobs,
@@ -53,6 +50,27 @@ pub fn remote_workers(
         timeout: ACTION_LIMIT,
     };
     Ok(RemoteWorkers::new(runner, terms))
+}
+
+/// The words that start netsec as it was started here: where the loader was sent along, by that.
+fn own_command() -> AppResult<Vec<OsString>> {
+    let program = own_program()?;
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    if !name.starts_with("ld-") {
+        return Ok(vec![program.into_os_string()]);
+    }
+    let libraries = program.parent().unwrap_or(Path::new("")).as_os_str();
+    let words = ["--library-path".into(), libraries.to_owned()];
+    let own = std::env::args_os().next();
+    Ok(std::iter::once(program.clone().into_os_string())
+        .chain(words)
+        .chain(own)
+        .collect())
+}
+
+fn own_program() -> AppResult<PathBuf> {
+    std::env::current_exe()
+        .map_err(|error| AppError::Usage(format!("where netsec itself is cannot be seen: {error}")))
 }
 
 /// Carries out the task in a file, on a machine of this class. What it reads lies in `blobs` beside that
@@ -76,17 +94,23 @@ pub fn carry_out_task(
     // Beside what is made, so that an output is moved there.
     let temporary = disk::absolute(out)?.join("tmp");
     disk::create_dirs(&temporary)?;
+    let lock = FileLock::try_take(&temporary.join("lock"))?;
+    let supervisors = match &lock {
+        Some(lock) => SupervisorPool::started_by(own_command()?, lock),
+        None => SupervisorPool::none(),
+    };
     let terms = ActTerms {
         registry,
         store: Arc::new(GivenStore::new(folder.join(GIVEN), made)),
         temporary: &temporary,
         clock: &SystemClock,
         cancel: &Cancel::new(),
-        supervisors: &SupervisorPool::none(),
+        supervisors: &supervisors,
         class,
         host: host(),
     };
     let result = act(&task, &terms);
+    drop(supervisors);
     disk::write_atomic(&out.join(RESULT), &result.encode())?;
     disk::remove_dir(&temporary)?;
     Ok(result.result.err().map(|error| failure(&error).class))

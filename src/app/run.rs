@@ -108,9 +108,7 @@ impl Workspace {
             (self.sources(loaded, &scope.needed, &known), opened.join())
         });
         let (ledger, rebuilt) = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        if terms.cancel.is_cancelled() {
-            return Err(AppError::Stopped);
-        }
+        terms.check()?;
         let sources = sources?;
         let local = Arc::new(LocalStore::open(&self.cache, Arc::clone(&known)));
         let store: Arc<dyn Store> = Arc::<LocalStore>::clone(&local);

@@ -7,6 +7,7 @@
 //! holds the workspace's lock, so that no other run begins before that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -21,7 +22,8 @@ use crate::stage::io::{ProgramSupervisor, SupervisorSort, SupervisorSource};
 
 /// Supervisors that have nothing to do, and what is needed to start more.
 pub struct SupervisorPool<'a> {
-    program: Option<PathBuf>,
+    /// The words that start netsec; none if no program is to be started.
+    command: Vec<OsString>,
     lock: Option<&'a FileLock>,
     state: Mutex<SupervisorState>,
 }
@@ -37,8 +39,16 @@ impl<'a> SupervisorPool<'a> {
     /// Makes the pool of a run; `program` is netsec itself, or nothing if no program is to be
     /// started.
     pub(crate) fn new(program: Option<PathBuf>, lock: &'a FileLock) -> Self {
+        Self::started_by(
+            program.map(PathBuf::into_os_string).into_iter().collect(),
+            lock,
+        )
+    }
+
+    /// Makes the pool of a run whose netsec is started by these words.
+    pub(crate) fn started_by(command: Vec<OsString>, lock: &'a FileLock) -> Self {
         Self {
-            program,
+            command,
             lock: Some(lock),
             state: Mutex::default(),
         }
@@ -47,7 +57,7 @@ impl<'a> SupervisorPool<'a> {
     /// Makes a pool that has no supervisors and cannot start any.
     pub fn none() -> Self {
         Self {
-            program: None,
+            command: Vec::new(),
             lock: None,
             state: Mutex::default(),
         }
@@ -58,7 +68,7 @@ impl<'a> SupervisorPool<'a> {
     }
 
     fn start(&self, sort: SupervisorSort) -> std::io::Result<ProgramSupervisor> {
-        let (Some(program), Some(lock)) = (&self.program, self.lock) else {
+        let (Some((program, words)), Some(lock)) = (self.command.split_first(), self.lock) else {
             return Err(std::io::Error::other(
                 "nothing is there to start programs with",
             ));
@@ -67,6 +77,7 @@ impl<'a> SupervisorPool<'a> {
         // What a supervisor leaves behind, should it be killed, comes to this process.
         processes::adopt_orphans()?;
         let process = Command::new(program)
+            .args(words)
             .args(["supervise", sort.as_str()])
             // The program's environment comes with the request; nothing of ours is to be found in
             // the supervisor.

@@ -485,9 +485,7 @@ impl Workspace {
             if !terms.wait {
                 return Err(AppError::Busy(other));
             }
-            if terms.cancel.is_cancelled() {
-                return Err(AppError::Stopped);
-            }
+            terms.check()?;
             if !told {
                 (terms.waiting)(&other);
                 told = true;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::bucket::error::BucketError;
-use crate::bucket::objects::{BroughtBlob, Bucket};
+use crate::bucket::objects::Bucket;
 use crate::far::remote_cache::{RecordName, RemoteCache, RemoteError, RemoteResult, WantedBlob};
 use crate::store::blob::{Store, StoreError};
 
@@ -84,17 +84,11 @@ impl RemoteCache for BucketCache {
     }
 
     fn fetch(&self, blobs: &[WantedBlob], store: &dyn Store) -> RemoteResult<()> {
-        let mut keep = |digest: &Digest, brought: BroughtBlob, _: u64| -> Result<(), BlobError> {
-            let kept = match brought {
-                BroughtBlob::Bytes(bytes) => store.put(&bytes)?,
-                BroughtBlob::File(path) => store.take(&path, &Cancel::new())?.0,
-            };
-            match kept == *digest {
-                true => Ok(()),
-                false => Err(BucketError::Changed(Bucket::blob_name(digest)).into()),
-            }
-        };
-        Ok(self.bucket.bring_blobs(blobs, &self.scratch, &mut keep)?)
+        let cancel = Cancel::new();
+        let brought = self
+            .bucket
+            .bring_blobs::<BlobError>(blobs, &self.scratch, store, &cancel);
+        Ok(brought.map(|_| ())?)
     }
 
     fn publish(

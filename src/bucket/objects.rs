@@ -18,11 +18,13 @@ use object_store::{
 use tempfile::TempPath;
 use tokio::runtime::Runtime;
 
+use crate::base::cancel::Cancel;
 use crate::base::digest::{Digest, StreamHasher};
 use crate::base::disk;
 use crate::bucket::address;
 use crate::bucket::error::{BucketError, BucketResult, failed};
 use crate::far::remote_cache::WantedBlob;
+use crate::store::blob::{Store, StoreError};
 
 /// So many objects are on their way at a time.
 const ABREAST: usize = 8;
@@ -31,16 +33,12 @@ const ABREAST: usize = 8;
 const WHOLE: usize = 8 << 20;
 
 /// A blob that was brought, and whose bytes are those of its name.
-#[derive(Debug)]
-pub enum BroughtBlob {
+enum BroughtBlob {
     /// A small one.
     Bytes(Vec<u8>),
     /// A large one, in a file that goes when this does.
     File(TempPath),
 }
-
-/// Keeps a blob that was brought; told how many bytes it has.
-pub type KeepBlob<'a, E> = &'a mut dyn FnMut(&Digest, BroughtBlob, u64) -> Result<(), E>;
 
 /// Which version of a pointer was seen.
 #[derive(Clone, Debug)]
@@ -139,16 +137,19 @@ impl Bucket {
         })
     }
 
-    /// Brings blobs, each checked, to `keep`; large ones as files in `scratch`.
+    /// Brings blobs, each checked, into a store; large ones by files in `scratch`. Returns how many bytes
+    /// they have.
     ///
     /// # Errors
-    /// One is not there, or was changed; the bucket or the disk failed.
-    pub fn bring_blobs<E: From<BucketError>>(
+    /// One is not there, or was changed; the bucket, the store or the disk failed.
+    pub fn bring_blobs<E: From<BucketError> + From<StoreError>>(
         &self,
         blobs: &[WantedBlob],
         scratch: &Path,
-        keep: KeepBlob<'_, E>,
-    ) -> Result<(), E> {
+        store: &dyn Store,
+        cancel: &Cancel,
+    ) -> Result<u64, E> {
+        let mut bytes = 0;
         let each = iter(blobs).map(|blob| async move {
             let name = Self::blob_name(&blob.digest);
             let got = self.open_object(&name).await?;
@@ -161,15 +162,19 @@ impl Bucket {
                 true => checked(got, &name, &blob.digest).await?,
                 false => spooled(got, &name, &blob.digest, scratch).await?,
             };
-            Ok::<_, BucketError>((&blob.digest, brought, size))
+            Ok::<_, BucketError>((brought, size))
         });
         self.runtime.block_on(async {
             let mut each = each.buffer_unordered(ABREAST);
             while let Some(brought) = each.next().await {
-                let (digest, brought, size) = brought?;
-                keep(digest, brought, size)?;
+                let (brought, size) = brought?;
+                match brought {
+                    BroughtBlob::Bytes(bytes) => store.put(&bytes).map(|_| ())?,
+                    BroughtBlob::File(path) => store.take(&path, cancel).map(|_| ())?,
+                }
+                bytes += size;
             }
-            Ok(())
+            Ok(bytes)
         })
     }
 

@@ -195,6 +195,13 @@ fn pipeline(
             task.kind
         ))
     })?;
+    if stage.outside().is_some() {
+        // Such as a program that was to be confined, where the system cannot.
+        return Err(StageError::Storage(format!(
+            "this machine cannot carry a `{}` out as it was to be",
+            task.kind
+        )));
+    }
     let inputs = task.inputs.iter();
     let input = |input: &TaskInput| InputSpec {
         port: input.port.clone(),

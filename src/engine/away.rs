@@ -141,6 +141,15 @@ pub(crate) fn perform_away(
         Err(RemoteEnd::Cancelled) => return failed(StageError::Cancelled),
         Err(RemoteEnd::TimedOut) => return failed(StageError::Failed(timed_out(spec))),
     };
+    if let Err(StageError::Storage(why) | StageError::Lost(why) | StageError::Broken(why)) =
+        &result.result
+    {
+        // That is the machine's concern, and not the stage's.
+        return match workers.fail(why) {
+            RemoteEnd::Failed(why) => failed(StageError::Failed(why)),
+            _ => None,
+        };
+    }
     let recorded = record_parts(context, stage, &result, &origin, handle.observe);
     let is_right = result
         .result

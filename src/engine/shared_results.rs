@@ -11,6 +11,7 @@ use crate::far::shared_cache::{FoundAction, SharedCache, SharedLookup};
 use crate::lineage::record::ImportOrigin;
 use crate::pipeline::check::StageSpec;
 use crate::plan::action::Action;
+use crate::plan::decide::{RecordObjection, objection};
 use crate::stage::error::StageError;
 use crate::store::blob::Store;
 
@@ -48,7 +49,7 @@ pub(crate) fn look_up(
             }));
         }
         SharedLookup::Refused(why) => answer.warnings.push(refused(why)),
-        SharedLookup::Found(found) => match objection(spec, &found, &context.pipeline.trust) {
+        SharedLookup::Found(found) => match refusal(spec, &found, &context.pipeline.trust) {
             // Known already: that it is not signed was told when it came.
             Some(_) if is_here.is_some() => {}
             Some(why) => answer.warnings.push(refused(why)),
@@ -62,21 +63,20 @@ pub(crate) fn look_up(
     answer
 }
 
-/// Why a record does not serve a stage: it lacks an output, or has a say in where a ref points and
-/// nobody that is trusted vouches for it.
-fn objection(spec: &StageSpec, found: &FoundAction, trust: &[String]) -> Option<String> {
+/// Why a record does not serve a stage.
+fn refusal(spec: &StageSpec, found: &FoundAction, trust: &[String]) -> Option<String> {
     let action = &found.action;
-    let has = |port: &&String| action.outputs.iter().any(|output| output.port == **port);
-    if let Some(port) = spec.outputs.iter().find(|port| !has(port)) {
-        return Some(format!("it has no output `{port}`"));
-    }
-    let decides = spec.has_ref() || !action.moves.is_empty();
-    let is_trusted = found
+    let is_vouched = found
         .signer
         .as_ref()
         .is_some_and(|signer| trust.contains(signer));
-    (decides && !is_trusted)
-        .then(|| "a ref moves only by what ran here or a key in `trust` signed".to_owned())
+    let found = objection(spec, &action.outputs, !action.moves.is_empty(), is_vouched)?;
+    Some(match found {
+        RecordObjection::LacksOutput(port) => format!("it has no output `{port}`"),
+        RecordObjection::NotVouched => {
+            "a ref moves only by what ran here or a key in `trust` signed".to_owned()
+        }
+    })
 }
 
 fn taken(shared: &SharedCache, found: FoundAction, context: &ExecContext<'_>) -> ActionResult {

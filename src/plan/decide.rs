@@ -8,6 +8,7 @@ use crate::base::name::StageId;
 use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::ActionRecord;
+use crate::pipeline::check::StageSpec;
 use crate::plan::explain::{IngredientDifference, difference};
 use crate::plan::key::Ingredients;
 use crate::store::blob::{Store, StoreError};
@@ -103,6 +104,31 @@ pub fn decide(
             differences: difference(&record.ingredients, &ingredients.listed()),
         },
     }))
+}
+
+/// Why what is recorded of an action does not serve a stage, though its outputs are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordObjection {
+    /// It lacks this output, as one that came from elsewhere may.
+    LacksOutput(String),
+    /// It has a say in where a ref points, and nobody that is trusted vouches for it.
+    NotVouched,
+}
+
+/// Returns why what is recorded of an action does not serve a stage: its outputs, whether it asks for
+/// moves, and whether it ran here or somebody that is trusted vouches for it.
+pub fn objection(
+    spec: &StageSpec,
+    outputs: &[Artifact],
+    has_moves: bool,
+    is_vouched: bool,
+) -> Option<RecordObjection> {
+    let has = |port: &&String| outputs.iter().any(|output| output.port == **port);
+    if let Some(port) = spec.outputs.iter().find(|port| !has(port)) {
+        return Some(RecordObjection::LacksOutput(port.clone()));
+    }
+    let decides = spec.has_ref() || has_moves;
+    (decides && !is_vouched).then_some(RecordObjection::NotVouched)
 }
 
 /// Returns what is missing or damaged of some outputs.

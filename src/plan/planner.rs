@@ -14,7 +14,7 @@ use crate::lineage::ledger::Ledger;
 use crate::lineage::record::ActionRecord;
 use crate::pipeline::check::{InputOrigin, InputSpec, Pipeline, StageSpec};
 use crate::plan::action::Action;
-use crate::plan::decide::{DecideError, RunReason, Verdict, decide};
+use crate::plan::decide::{DecideError, RecordObjection, RunReason, Verdict, decide, objection};
 use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::Ingredients;
 use crate::stage::kind::OutsideSource;
@@ -220,18 +220,17 @@ impl Planner<'_> {
         })
     }
 
-    /// Returns why a record whose outputs are there does not serve a stage all the same: it lacks
-    /// an output, as one that came from elsewhere may; or it has a say in where a ref points, and
-    /// nobody that is trusted vouches for it.
+    /// Returns why a record whose outputs are there does not serve a stage all the same.
     fn objection(&self, spec: &StageSpec, record: &ActionRecord) -> Option<RunReason> {
-        let has = |port: &&String| record.outputs.iter().any(|output| output.port == **port);
-        if let Some(port) = spec.outputs.iter().find(|port| !has(port)) {
-            return Some(RunReason::Lost {
+        let is_vouched = !record.is_foreign(&self.pipeline.trust);
+        let has_moves = !record.moves.is_empty();
+        let found = objection(spec, &record.outputs, has_moves, is_vouched)?;
+        Some(match found {
+            RecordObjection::LacksOutput(port) => RunReason::Lost {
                 message: format!("its record has no output `{port}`"),
-            });
-        }
-        let decides = spec.has_ref() || !record.moves.is_empty();
-        (decides && record.is_foreign(&self.pipeline.trust)).then_some(RunReason::Imported)
+            },
+            RecordObjection::NotVouched => RunReason::Imported,
+        })
     }
 
     fn content(&self, input: &InputSpec, outputs: &OutputDigests) -> Option<ContentRef> {

@@ -14,7 +14,7 @@ use crate::base::disk::{self, DiskError};
 use crate::base::name::{RefName, RunId};
 use crate::base::signing::SigningKey;
 use crate::bucket::error::BucketError;
-use crate::bucket::objects::{BroughtBlob, Bucket};
+use crate::bucket::objects::Bucket;
 use crate::far::remote_cache::WantedBlob;
 use crate::lineage::refs::ManualEvidence;
 use crate::store::blob::{Store, StoreError};
@@ -150,21 +150,8 @@ pub fn pull_run(
             });
         }
     }
-    let mut bytes = 0;
     let scratch = workspace.cache.join("tmp");
-    bucket.bring_blobs(&missing, &scratch, &mut |digest, brought, size| {
-        bytes += size;
-        let kept = match brought {
-            BroughtBlob::Bytes(bytes) => store.put(&bytes)?,
-            BroughtBlob::File(path) => store.take(&path, terms.cancel)?.0,
-        };
-        match kept == *digest {
-            true => Ok(()),
-            false => Err(SyncError::from(BucketError::Changed(Bucket::blob_name(
-                digest,
-            )))),
-        }
-    })?;
+    let bytes = bucket.bring_blobs::<SyncError>(&missing, &scratch, &store, terms.cancel)?;
     let archive = disk::temporary(&scratch)?.into_temp_path();
     shared.write_archive(&archive, &|digest| Ok(store.get(digest)?))?;
     let taken = workspace.import(&archive, terms)?;

@@ -172,6 +172,38 @@ fn a_file_that_was_changed_since_it_was_hashed_is_not_sent_under_its_name() {
 }
 
 #[test]
+fn a_program_that_is_an_input_runs_where_nothing_else_is() {
+    let Some(casd) = server() else {
+        return;
+    };
+    let Ok(busybox) = std::fs::read("/bin/busybox") else {
+        return skip("busybox-static is not installed");
+    };
+    let (here, there) = (World::new(), World::new());
+    for world in [&here, &there] {
+        world.write("busybox", &busybox);
+        world.write(
+            "p.yaml",
+            "stages:
+  a: { kind: command, inputs: { busybox: busybox }, with: { run: [./busybox, sh, -c, 'echo hi; ./busybox wc -c < busybox'] }, limits: { remote: true } }
+  b: { kind: command, inputs: { busybox: busybox, x: a.stdout }, with: { run: [./busybox, cat, x], sandbox: false } }
+  c: { kind: command, inputs: { busybox: busybox, x: a.stdout }, with: { run: [./busybox, 'false'] }, limits: { remote: true } }
+",
+        );
+    }
+    let url = format!("grpc://127.0.0.1:{}", casd.port);
+    let local = here.run(&["p.yaml"]);
+    let away = there.run(&["p.yaml", "--remote-execute", &url]);
+    assert_eq!(outcomes(&away), ["a made", "b made", "c failed"]);
+    assert_eq!(digests(&away), digests(&local));
+    assert_eq!(away["stages"][2]["error"], local["stages"][2]["error"]);
+    let told = |name: &str| there.ok(&["lineage", name]).contains(&url);
+    assert!(told("a.stdout"));
+    let second = there.ok(&["lineage", "b.stdout"]);
+    assert!(!second.lines().next().unwrap().contains(&url), "{second}");
+}
+
+#[test]
 fn connections_to_the_machines_that_go_wrong_change_nothing() {
     let Some(casd) = server() else {
         return;
