@@ -219,23 +219,18 @@ pub(crate) fn record_parts(
         .collect();
     let shared = context.shared.filter(|shared| shared.publishes());
     for part in &result.made {
+        let name = part.part.clone().unwrap_or_default();
         let record = ActionRecord {
             pipeline: context.pipeline.file.clone(),
             stage: spec.id.clone(),
+            // Whatever it says, it is none of a whole stage.
+            part: Some(name.clone()),
             run: context.run.clone(),
             host: result.host.clone(),
             remote: Some(origin.clone()),
             imported: None,
             moves: Vec::new(),
             ..part.clone()
-        };
-        let name = record.part.clone();
-        // What says that it is a part of something else is not recorded.
-        let (Some(name), true) = (
-            name,
-            record.kind.starts_with(&format!("{}/", spec.kind.name)),
-        ) else {
-            continue;
         };
         let seconds = record.seconds;
         // Whoever carried out parts by themselves found them worth the way.

@@ -253,7 +253,7 @@ impl RemoteWorkers {
                 run.exit_code, run.log
             ));
         };
-        let result = TaskResult::decode(bytes)?;
+        let mut result = TaskResult::decode(bytes)?;
         if result.key != task.key {
             return Err("it gave the result of another action".to_owned());
         }
@@ -264,14 +264,24 @@ impl RemoteWorkers {
             ));
             return Err("a machine of another class".to_owned());
         }
-        let wanted: BTreeSet<Digest> = match &task.parts {
-            Some(parts) => parts.chosen.clone(),
-            None => return Ok(result),
+        let is_whole = match &task.parts {
+            Some(parts) => {
+                // Nothing else was asked for.
+                result.made.retain(|part| parts.chosen.contains(&part.key));
+                let made: BTreeSet<Digest> = result.made.iter().map(|part| part.key).collect();
+                made == parts.chosen
+            }
+            None => {
+                let parts = format!("{}/", task.kind);
+                result.made.retain(|part| part.kind.starts_with(&parts));
+                let made: BTreeSet<&String> =
+                    result.outputs.iter().map(|made| &made.port).collect();
+                task.outputs.iter().all(|port| made.contains(port))
+            }
         };
-        let made: BTreeSet<Digest> = result.made.iter().map(|part| part.key).collect();
-        match result.result.is_err() || wanted.is_subset(&made) {
+        match result.result.is_err() || is_whole {
             true => Ok(result),
-            false => Err("it did not make all parts that were asked for".to_owned()),
+            false => Err("it did not give all that was asked for".to_owned()),
         }
     }
 

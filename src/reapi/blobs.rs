@@ -87,10 +87,9 @@ impl ReapiBlobs {
         let mut asked: Vec<proto::Digest> = Vec::new();
         let seen = self.seen();
         for (named, _) in blobs {
-            if !seen
-                .get(&named.hash)
-                .is_some_and(|at| at.elapsed() < BELIEVED)
-            {
+            let had = seen.get(&named.hash);
+            let is_believed = had.is_some_and(|at| at.elapsed() < BELIEVED);
+            if !is_believed {
                 asked.push(named.clone());
             }
         }

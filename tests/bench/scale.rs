@@ -5,6 +5,8 @@
 //! on real ones; what is measured here is what netsec itself takes for it. `docs/design/scale.md` has the
 //! figures and what follows from them.
 
+#![expect(clippy::print_stdout, reason = "a benchmark tells its figures")]
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Instant;

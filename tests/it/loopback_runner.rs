@@ -110,7 +110,7 @@ impl RemoteRunner for Loopback {
     ) -> Result<RemoteRun, RemoteRunError> {
         self.jobs.fetch_add(1, Ordering::SeqCst);
         let drawn = self.draw();
-        let fault = (drawn % 100 < self.faults).then_some(drawn / 100 % 6);
+        let fault = (drawn % 100 < self.faults).then_some(drawn / 100 % 8);
         match fault {
             Some(0) => return Err(RemoteError::Failed("the line is cut".to_owned()).into()),
             Some(1) => return Err(RemoteRunError::NotTaken(Duration::from_secs(1))),
@@ -164,8 +164,23 @@ impl RemoteRunner for Loopback {
             }
             blobs.insert(digest, bytes);
         }
-        if fault == Some(4) {
-            result.key = Digest::of(b"of another action");
+        match fault {
+            Some(4) => result.key = Digest::of(b"of another action"),
+            Some(6) => {
+                result.outputs.clear();
+                result.made.clear();
+            }
+            Some(7) => {
+                // What nobody asked for.
+                let mut more = result.made.clone();
+                for record in &mut more {
+                    record.key = Digest::of(record.key.as_bytes());
+                    record.kind = "echo/more".to_owned();
+                    record.part = None;
+                }
+                result.made.extend(more);
+            }
+            _ => {}
         }
         Ok(RemoteRun {
             // One that died left nothing.
