@@ -36,10 +36,7 @@ impl RecordedSubActions<'_> {
         let spec = &self.bench.pipeline.stages[self.stage];
         let is_meant = spec.kind.remote == RemoteWork::Parts && spec.limits.remote != Some(false);
         let may = is_meant && is_sharable(spec) && !spec.has_secret();
-        let workers = self
-            .bench
-            .workers
-            .filter(|workers| !workers.is_left_alone());
+        let workers = self.bench.workers.filter(|workers| workers.take_actions());
         let is_asked = spec.limits.remote == Some(true);
         workers.filter(|_| may && parts.iter().any(|part| part.is_costly || is_asked))
     }
@@ -57,10 +54,10 @@ impl RecordedSubActions<'_> {
             });
         }
         drop(asked);
-        // Every input is listed before the stage begins.
         let known = KnownParts(known).encode();
         let digest = Digest::of(&known);
         let mut given = BTreeMap::from([(digest, BlobSource::Bytes(known.into()))]);
+        // Every input is listed before the stage begins.
         for content in self.ingredients.inputs.values().flatten() {
             if content.directory {
                 given.insert(content.digest, BlobSource::Stored(content.digest));
@@ -133,10 +130,12 @@ impl RecordedSubActions<'_> {
         prelude: &StagePrelude,
     ) -> Result<Option<MadeAway>, StageError> {
         let spec = &self.bench.pipeline.stages[self.stage];
-        let keys: BTreeMap<Digest, usize> = numbers
-            .iter()
-            .map(|at| (self.ingredients(&parts[*at]).key(), *at))
-            .collect();
+        // Parts may be alike, as those of equal files are.
+        let mut keys: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
+        for at in numbers {
+            let key = self.ingredients(&parts[*at]).key();
+            keys.entry(key).or_default().push(*at);
+        }
         let wanted = WantedParts {
             chosen: keys.keys().copied().collect(),
             known: prelude.known,
@@ -168,7 +167,7 @@ impl RecordedSubActions<'_> {
         record_parts(self.bench, self.stage, &result, &origin, self.observe)?;
         let mut kept = BTreeMap::new();
         for made in &result.made {
-            if let Some(at) = keys.get(&made.key) {
+            for at in keys.get(&made.key).into_iter().flatten() {
                 let blobs = self.note(&parts[*at], made.key, made.outputs.clone());
                 kept.insert(*at, blobs);
             }

@@ -120,12 +120,17 @@ fn sums(
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
     let count = values.int("number").unwrap();
+    // Parts may be alike.
+    let number = |at: i64| match values.text("text") {
+        Some("alike") => at % 3,
+        _ => at,
+    };
     let start = joined(inputs)?;
-    let part = |round: i64, number: i64, seed: &[u8]| {
-        let mut part = SubAction::new("sum", format!("round-{round}-{number}"))
+    let part = |round: i64, at: i64, seed: &[u8]| {
+        let mut part = SubAction::new("sum", format!("round-{round}-{at}"))
             .costly()
-            .together(format!("{}", number % 3))
-            .with("number", number)
+            .together(format!("{}", at % 3))
+            .with("number", number(at))
             .with("from", Digest::of(seed));
         part.inputs = vec!["x"];
         part
@@ -138,7 +143,7 @@ fn sums(
             Ok([
                 seed,
                 inputs.one("x").bytes()?.as_slice(),
-                format!("<{at}>").as_bytes(),
+                format!("<{}>", number(at as i64)).as_bytes(),
             ]
             .concat())
         })
@@ -277,7 +282,7 @@ pub(crate) fn registry() -> Registry {
         ),
         StageKind {
             remote: RemoteWork::Parts,
-            ..kind!("sums", Ports::Free, OUT, &[NUMBER], sums)
+            ..kind!("sums", Ports::Free, OUT, &[NUMBER, TEXT], sums)
         },
         kind!("flaky", NONE, OUT, &[PATH], |values, _, outputs, _| {
             // It fails until the file holds three lines, and adds one each time.

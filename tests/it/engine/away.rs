@@ -81,6 +81,19 @@ fn another_machine_gives_the_same_bytes_and_records() {
 }
 
 #[test]
+fn parts_that_are_alike_are_made_for_all_that_ask() {
+    let text = "stages:
+  a: { kind: echo }
+  e: { kind: sums, inputs: { x: a.out }, with: { number: 9, text: alike }, limits: { remote: true } }
+";
+    let loopback = Loopback::new(registry);
+    for jobs in [1, 3] {
+        let away = run_away(&World::new(), text, &loopback.workers_with(jobs, true));
+        assert_eq!(away.digests(), run(&World::new(), text).digests());
+    }
+}
+
+#[test]
 fn machines_of_another_class_are_left_alone() {
     let mut loopback = Loopback::new(registry);
     loopback.class = "other";
