@@ -15,6 +15,7 @@ use bazel_remote_apis::google::longrunning::{CancelOperationRequest, Operation};
 use prost::Message;
 use proto::execution_client::ExecutionClient;
 use proto::execution_stage::Value as ExecutionStage;
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::base::cancel::Cancel;
@@ -64,6 +65,8 @@ pub(crate) fn execute(
     link: &ReapiLink,
     terms: &ExecutionTerms<'_>,
 ) -> Result<proto::ExecuteResponse, RemoteRunError> {
+    let stream = link.stream();
+    let channel = &stream.channel;
     link.runtime().block_on(async {
         let mut name: Option<String> = None;
         let mut watch = QueueWatch {
@@ -74,7 +77,7 @@ pub(crate) fn execute(
         let mut attempt = 0;
         loop {
             // Some servers answer only once there is something to tell.
-            let opened = open(link, terms, name.as_deref());
+            let opened = open(link, channel, terms, name.as_deref());
             let end = match heard(opened, terms, &watch).await {
                 Ok(stream) => follow(stream, terms, &mut name, &mut watch).await,
                 Err(end) => end,
@@ -82,11 +85,11 @@ pub(crate) fn execute(
             let (status, was_heard) = match end {
                 StreamEnd::Done(response) => return Ok(*response),
                 StreamEnd::Cancelled => {
-                    cancel(link, name.as_deref()).await;
+                    cancel(link, channel, name.as_deref()).await;
                     return Err(RemoteRunError::Cancelled);
                 }
                 StreamEnd::NotTaken => {
-                    cancel(link, name.as_deref()).await;
+                    cancel(link, channel, name.as_deref()).await;
                     return Err(RemoteRunError::NotTaken(terms.queue_limit));
                 }
                 StreamEnd::Broken(status, was_heard) => (status, was_heard),
@@ -102,7 +105,7 @@ pub(crate) fn execute(
             }
             let waited = wait(WAIT * 2_u32.pow(attempt - 1), terms.cancel).await;
             if !waited {
-                cancel(link, name.as_deref()).await;
+                cancel(link, channel, name.as_deref()).await;
                 return Err(RemoteRunError::Cancelled);
             }
         }
@@ -123,10 +126,11 @@ async fn wait(time: Duration, cancel: &Cancel) -> bool {
 
 async fn open(
     link: &ReapiLink,
+    channel: &Channel,
     terms: &ExecutionTerms<'_>,
     name: Option<&str>,
 ) -> Result<Streaming<Operation>, Status> {
-    let mut client = ExecutionClient::new(link.channel());
+    let mut client = ExecutionClient::new(channel.clone());
     let opened = match name {
         Some(name) => {
             let request = proto::WaitExecutionRequest {
@@ -247,14 +251,14 @@ fn response(operation: Operation) -> Result<proto::ExecuteResponse, Status> {
 }
 
 /// Has an execution stopped; one that goes on all the same harms nobody.
-async fn cancel(link: &ReapiLink, name: Option<&str>) {
+async fn cancel(link: &ReapiLink, channel: &Channel, name: Option<&str>) {
     let Some(name) = name else {
         return;
     };
     let request = CancelOperationRequest {
         name: name.to_owned(),
     };
-    let mut client = OperationsClient::new(link.channel());
+    let mut client = OperationsClient::new(channel.clone());
     let asked = client.cancel_operation(link.request(request));
     let _ = tokio::time::timeout(link.patience(), asked).await;
 }

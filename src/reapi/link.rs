@@ -2,6 +2,7 @@
 //! again where the server says that this may help.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
@@ -44,10 +45,34 @@ pub(crate) fn wire_digest(bytes: &[u8]) -> proto::Digest {
     }
 }
 
+/// So many executions share a connection: servers have a limit, of a hundred for example.
+const STREAMS: usize = 64;
+
+/// So many connections there are for executions at most; each is made when it is used first.
+const CONNECTIONS: usize = 64;
+
+/// The way of one execution.
+pub(crate) struct ExecutionStream<'a> {
+    /// The connection.
+    pub(crate) channel: Channel,
+    executions: &'a AtomicUsize,
+}
+
+impl Drop for ExecutionStream<'_> {
+    fn drop(&mut self) {
+        self.executions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A connection; made when it is used first.
 pub(crate) struct ReapiLink {
     address: ReapiAddress,
     channel: Channel,
+    /// For executions, each of which holds a stream open until it ends: servers allow so many on one
+    /// connection, and questions are not to wait behind them.
+    streams: Vec<Channel>,
+    /// How many executions there are.
+    executions: AtomicUsize,
     token: Option<MetadataValue<Ascii>>,
     runtime: Runtime,
 }
@@ -84,13 +109,16 @@ impl ReapiLink {
                 .map_err(|error| error.to_string())?,
             false => endpoint,
         };
-        let channel = {
+        let (channel, streams) = {
             let _inside = runtime.enter();
-            endpoint.connect_lazy()
+            let streams = (0..CONNECTIONS).map(|_| endpoint.connect_lazy());
+            (endpoint.connect_lazy(), streams.collect())
         };
         Ok(Self {
             address,
             channel,
+            streams,
+            executions: AtomicUsize::new(0),
             token,
             runtime,
         })
@@ -117,9 +145,14 @@ impl ReapiLink {
         self.address.instance.clone()
     }
 
-    /// Returns the channel.
-    pub(crate) fn channel(&self) -> Channel {
-        self.channel.clone()
+    /// Returns the way of an execution; it is one until the value goes.
+    pub(crate) fn stream(&self) -> ExecutionStream<'_> {
+        let before = self.executions.fetch_add(1, Ordering::Relaxed);
+        let at = (before / STREAMS).min(CONNECTIONS - 1);
+        ExecutionStream {
+            channel: self.streams[at].clone(),
+            executions: &self.executions,
+        }
     }
 
     /// Returns what carries questions.
