@@ -145,7 +145,12 @@ impl Grid {
         let mut answers = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         answers.read_line(&mut line).unwrap();
-        let port = line.trim().strip_prefix("ready ").unwrap().parse().unwrap();
+        let Some(port) = line.trim().strip_prefix("ready ") else {
+            let ended = process.wait().unwrap();
+            skip(&format!("BuildGrid cannot be started here ({ended})"));
+            return None;
+        };
+        let port = port.parse().unwrap();
         Some(Self {
             orders: process.stdin.take(),
             process,
