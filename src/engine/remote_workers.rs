@@ -6,13 +6,13 @@
 //! the machines are left alone for the rest of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::engine::task::{ActionTask, TaskResult};
+use crate::far::breaker::CircuitBreaker;
 use crate::far::bring::bring_outputs;
 use crate::far::program_files::ProgramFiles;
 use crate::far::remote_cache::{RemoteError, WantedBlob};
@@ -21,9 +21,6 @@ use crate::far::remote_runner::{
 };
 use crate::lineage::record::RemoteOrigin;
 use crate::store::blob::Store;
-
-/// After so many failures in a row the machines are left alone.
-const MOST_FAILURES: usize = 3;
 
 /// How often who waits for a machine looks whether it is still wanted.
 const POLL: Duration = Duration::from_millis(50);
@@ -64,11 +61,7 @@ pub struct RemoteWorkers {
     /// How many actions they have.
     running: Mutex<usize>,
     freed: Condvar,
-    /// Failures in a row.
-    failures: AtomicUsize,
-    is_left_alone: AtomicBool,
-    /// What is to be told and was not yet.
-    news: Mutex<Vec<String>>,
+    breaker: CircuitBreaker,
 }
 
 /// Leave to have one action carried out; given back when it is dropped.
@@ -117,9 +110,7 @@ impl RemoteWorkers {
             terms,
             running: Mutex::new(0),
             freed: Condvar::new(),
-            failures: AtomicUsize::new(0),
-            is_left_alone: AtomicBool::new(false),
-            news: Mutex::default(),
+            breaker: CircuitBreaker::default(),
         }
     }
 
@@ -158,7 +149,7 @@ impl RemoteWorkers {
 
     /// Returns whether they are left alone.
     pub fn is_left_alone(&self) -> bool {
-        self.is_left_alone.load(Ordering::Relaxed)
+        self.breaker.is_open()
     }
 
     /// Returns whether they are asked any more.
@@ -168,7 +159,7 @@ impl RemoteWorkers {
 
     /// Returns what is to be told since this was asked last.
     pub fn take_news(&self) -> Vec<String> {
-        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+        self.breaker.take_news()
     }
 
     /// Has a task carried out, with what it reads, and brings what it made. `timeout` is the stage's own
@@ -202,7 +193,7 @@ impl RemoteWorkers {
         if let Err(error) = bring_outputs(&outputs, store, &fetch) {
             return Err(self.failed(&error.to_string()));
         }
-        self.failures.store(0, Ordering::Relaxed);
+        self.breaker.succeeded();
         let origin = RemoteOrigin {
             server: self.address().to_owned(),
             worker: run.worker,
@@ -305,10 +296,10 @@ impl RemoteWorkers {
     }
 
     fn failed(&self, why: &str) -> RemoteEnd {
-        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_FAILURES {
+        if self.breaker.failed() {
             self.leave_alone(why);
         } else if !self.is_left_alone() && !self.terms.required {
-            self.tell(format!(
+            self.breaker.tell(format!(
                 "`{}` did not carry an action out, which is carried out here: {why}",
                 self.address()
             ));
@@ -328,17 +319,11 @@ impl RemoteWorkers {
     }
 
     fn leave_alone(&self, why: &str) {
-        let was_left_alone = self.is_left_alone.swap(true, Ordering::Relaxed);
-        if !was_left_alone && !self.terms.required {
-            self.tell(format!(
+        if self.breaker.open() && !self.terms.required {
+            self.breaker.tell(format!(
                 "the machines of `{}` are left alone for the rest of this run, and all is carried out here: {why}",
                 self.address()
             ));
         }
-    }
-
-    fn tell(&self, line: String) {
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        news.push(line);
     }
 }

@@ -4,6 +4,7 @@
 //! [`shared_cache`] how a run uses it; [`machine_class`] says whose results are the same to the bit.
 //! [`remote_runner`] is what carries actions out on other machines.
 
+pub mod breaker;
 pub mod bring;
 pub mod machine_class;
 pub mod patience;

@@ -7,17 +7,14 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::base::digest::Digest;
 use crate::base::signing::SigningKey;
+use crate::far::breaker::CircuitBreaker;
 use crate::far::bring::{bring_outputs, manifest};
 use crate::far::remote_cache::{RecordName, RemoteCache, RemoteError, RemoteResult, WantedBlob};
 use crate::far::shared_action::SharedAction;
 use crate::store::blob::Store;
-
-/// After so many failures in a row the cache is left alone.
-const MOST_FAILURES: usize = 3;
 
 /// How a run uses a shared cache.
 pub struct SharingTerms {
@@ -59,13 +56,9 @@ pub struct FoundAction {
 pub struct SharedCache {
     remote: Box<dyn RemoteCache>,
     terms: SharingTerms,
-    /// Failures in a row.
-    failures: AtomicUsize,
+    breaker: CircuitBreaker,
     /// All failures, and why the last one was.
     unanswered: Mutex<(usize, String)>,
-    is_left_alone: AtomicBool,
-    /// What is to be told and was not yet.
-    news: Mutex<Vec<String>>,
 }
 
 impl SharedCache {
@@ -74,10 +67,8 @@ impl SharedCache {
         Self {
             remote,
             terms,
-            failures: AtomicUsize::new(0),
+            breaker: CircuitBreaker::default(),
             unanswered: Mutex::default(),
-            is_left_alone: AtomicBool::new(false),
-            news: Mutex::default(),
         }
     }
 
@@ -93,12 +84,12 @@ impl SharedCache {
 
     /// Returns whether results are published.
     pub fn publishes(&self) -> bool {
-        self.terms.publishes && !self.is_left_alone.load(Ordering::Relaxed)
+        self.terms.publishes && !self.breaker.is_open()
     }
 
     /// Returns what is to be told since this was asked last.
     pub fn take_news(&self) -> Vec<String> {
-        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+        self.breaker.take_news()
     }
 
     /// Returns what is to be told when nothing more is asked.
@@ -108,7 +99,7 @@ impl SharedCache {
             .unanswered
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if *count > 0 && !self.is_left_alone.load(Ordering::Relaxed) {
+        if *count > 0 && !self.breaker.is_open() {
             let plural = if *count == 1 { "question" } else { "questions" };
             news.push(format!(
                 "{count} {plural} to the shared cache `{}` failed, and what it might have was made here: {why}",
@@ -120,7 +111,7 @@ impl SharedCache {
 
     /// Asks for the record of an action.
     pub fn find(&self, key: &Digest) -> SharedLookup {
-        if self.is_left_alone.load(Ordering::Relaxed) {
+        if self.breaker.is_open() {
             return self.unanswered("it is left alone since it failed before");
         }
         let name = RecordName {
@@ -209,34 +200,28 @@ impl SharedCache {
     fn heard<T>(&self, answer: RemoteResult<T>) -> RemoteResult<T> {
         match &answer {
             Err(RemoteError::Failed(why)) => {
-                let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
                 let mut unanswered = self
                     .unanswered
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
                 *unanswered = (unanswered.0 + 1, why.clone());
                 drop(unanswered);
-                if failures >= MOST_FAILURES {
+                if self.breaker.failed() {
                     self.leave_alone(why);
                 }
             }
             Err(RemoteError::Denied(why)) => self.leave_alone(why),
-            _ => self.failures.store(0, Ordering::Relaxed),
+            _ => self.breaker.succeeded(),
         }
         answer
     }
 
     fn leave_alone(&self, why: &str) {
-        if self.is_left_alone.swap(true, Ordering::Relaxed) {
-            return;
+        if self.breaker.open() {
+            self.breaker.tell(format!(
+                "the shared cache `{}` is left alone for the rest of this run, and what it might have is made here: {why}",
+                self.address()
+            ));
         }
-        let line = format!(
-            "the shared cache `{}` is left alone for the rest of this run, and what it might have is made here: {why}",
-            self.address()
-        );
-        self.news
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(line);
     }
 }
