@@ -14,11 +14,10 @@ use crate::base::signing::random_bytes;
 use crate::cli::args::{CacheAction, CacheArgs};
 use crate::cli::args_choose::OverrideArgs;
 use crate::cli::exit::Exit;
+use crate::cli::own_class::own_class;
 use crate::cli::{allowed_remotes, interrupt, load, out, run};
-use crate::far::machine_class::machine_class;
 use crate::render::columns::columns;
 use crate::reporter::table;
-use crate::stats::arithmetic::arithmetic_answers;
 
 /// Checks, counts or clears what the cache holds.
 ///
@@ -263,7 +262,7 @@ fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
     let stats = workspace.stats()?;
     if json {
         let mut told = json!(stats);
-        told["machine_class"] = json!(machine_class(&arithmetic_answers()));
+        told["machine_class"] = json!(own_class());
         out::json(&told)?;
         return Ok(Exit::Done);
     }
@@ -283,7 +282,7 @@ fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
         ),
         row("actions", stats.actions.to_string()),
         row("runs", stats.runs.to_string()),
-        row("machine class", machine_class(&arithmetic_answers())),
+        row("machine class", own_class().to_owned()),
     ];
     out::data(columns(&rows).as_bytes())?;
     let mut stages: Vec<_> = stats.stages.iter().collect();

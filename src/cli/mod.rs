@@ -41,6 +41,7 @@ pub mod model_import;
 pub mod model_list;
 pub mod model_verify;
 pub mod out;
+pub mod own_class;
 pub mod predict;
 pub mod promotion;
 pub mod quarantine;

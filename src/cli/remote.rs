@@ -9,15 +9,14 @@ use crate::bucket::cache::BucketCache;
 use crate::bucket::objects::Bucket;
 use crate::cli::args_remote::{RemoteArgs, RemoteModeArg};
 use crate::cli::load::environment;
+use crate::cli::own_class::own_class;
 use crate::cli::{allowed_remotes, out};
-use crate::far::machine_class::machine_class;
 use crate::far::remote_cache::RemoteCache;
 use crate::far::shared_cache::{SharedCache, SharingTerms};
 use crate::reapi::address::ReapiAddress;
 use crate::reapi::cache::ReapiCache;
 use crate::reapi::runner::ReapiRunner;
 use crate::stage::remote::{RemoteMode, RemoteSettings};
-use crate::stats::arithmetic::arithmetic_answers;
 
 /// Opens the shared cache that flags, the environment or else the pipeline file name.
 ///
@@ -62,7 +61,7 @@ pub fn shared_cache(
     let key = key.as_deref().filter(|_| publishes);
     let cache = open(workspace, url, is_allowed)?;
     let terms = SharingTerms {
-        class: machine_class(&arithmetic_answers()),
+        class: own_class().to_owned(),
         publishes,
         required: settings.required,
         trust: loaded.pipeline.trust.clone(),
@@ -118,7 +117,7 @@ pub fn other_machines(
         jobs: args.remote_jobs.map_or(settings.jobs, usize::from),
         ..settings.clone()
     };
-    let class = machine_class(&arithmetic_answers());
+    let class = own_class().to_owned();
     remote_workers(Box::new(runner.map_err(wrong)?), &settings, class).map(Some)
 }
 
