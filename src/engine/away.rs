@@ -30,7 +30,18 @@ pub(crate) fn may_go_away(spec: &StageSpec, estimate_ms: Option<u64>) -> bool {
         (RemoteWork::Whole | RemoteWork::Asked, Some(true)) => true,
         _ => false,
     };
-    is_meant && is_sharable(spec) && !spec.has_secret()
+    is_meant && is_sendable(spec)
+}
+
+/// Returns whether another machine may carry out parts of a stage's work.
+pub(crate) fn parts_may_go_away(spec: &StageSpec) -> bool {
+    let is_meant = spec.kind.remote == RemoteWork::Parts && spec.limits.remote != Some(false);
+    is_meant && is_sendable(spec)
+}
+
+/// Nothing that looks outside, and no secret, is sent.
+fn is_sendable(spec: &StageSpec) -> bool {
+    is_sharable(spec) && !spec.has_secret()
 }
 
 /// Makes the task of an action, or of parts of one.

@@ -10,18 +10,16 @@ use std::sync::PoisonError;
 
 use crate::base::digest::Digest;
 use crate::engine::asked_parts::AskedParts;
-use crate::engine::away::{given, record_parts, task};
+use crate::engine::away::{given, parts_may_go_away, record_parts, task};
 use crate::engine::exec_context::panic_text;
 use crate::engine::part_queue::PartQueue;
 use crate::engine::remote_workers::{CarriedOut, RemoteEnd, RemoteWorkers};
-use crate::engine::shared_results::is_sharable;
 use crate::engine::source_checks::keep_manifests;
 use crate::engine::sub_actions::RecordedSubActions;
 use crate::engine::task::{KnownPart, KnownParts, WantedParts};
 use crate::far::remote_runner::BlobSource;
 use crate::pipeline::check::InputOrigin;
 use crate::stage::error::StageError;
-use crate::stage::remote::RemoteWork;
 use crate::stage::sub_action::{BlobRef, SubAction};
 
 /// What a stage has done before it asks for parts: done again wherever they are made.
@@ -34,11 +32,10 @@ impl RecordedSubActions<'_> {
     /// The other machines that may make some of these parts.
     pub(crate) fn workers(&self, parts: &[SubAction]) -> Option<&RemoteWorkers> {
         let spec = &self.bench.pipeline.stages[self.stage];
-        let is_meant = spec.kind.remote == RemoteWork::Parts && spec.limits.remote != Some(false);
-        let may = is_meant && is_sharable(spec) && !spec.has_secret();
         let workers = self.bench.workers.filter(|workers| workers.take_actions());
         let is_asked = spec.limits.remote == Some(true);
-        workers.filter(|_| may && parts.iter().any(|part| part.is_costly || is_asked))
+        let is_worth = || parts.iter().any(|part| part.is_costly || is_asked);
+        workers.filter(|_| parts_may_go_away(spec) && is_worth())
     }
 
     /// Gathers what the stage has done so far. It goes on only when it has these parts, so that this is
