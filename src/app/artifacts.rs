@@ -1,6 +1,6 @@
 //! Finds, fetches, verifies and counts what the cache of a workspace holds.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use crate::app::workspace::{AppError, AppResult, Workspace};
@@ -282,15 +282,17 @@ impl Workspace {
             let recorded = RecordedBlobs::of(&ledger, &store);
             (listed.join(), recorded)
         });
-        let recorded = recorded?;
+        let mut recorded = recorded?;
         let listed = listed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let sizes: HashMap<Digest, u64> = listed.into_iter().collect();
+        let sizes: BTreeMap<Digest, u64> = listed.into_iter().collect();
+        store.add_chunks(&mut recorded.blobs, &sizes);
         let mut stats = CacheStats {
             runs: ledger.runs()?.len(),
             ..CacheStats::default()
         };
         for (pipeline, stages) in recorded.stages {
-            for (stage, of_stage) in stages {
+            for (stage, mut of_stage) in stages {
+                store.add_chunks(&mut of_stage.blobs, &sizes);
                 let counted = of_stage.counted(&pipeline, stage, &sizes);
                 stats.actions += counted.actions;
                 stats.stages.push(counted);
@@ -366,7 +368,7 @@ struct StageBlobs {
 }
 
 impl StageBlobs {
-    fn counted(self, pipeline: &str, stage: String, sizes: &HashMap<Digest, u64>) -> StageStats {
+    fn counted(self, pipeline: &str, stage: String, sizes: &BTreeMap<Digest, u64>) -> StageStats {
         let there = self.blobs.iter().filter_map(|digest| sizes.get(digest));
         StageStats {
             pipeline: pipeline.to_owned(),

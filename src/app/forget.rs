@@ -9,7 +9,7 @@
 //! The invariant: the tombstone is kept before anything is removed, so that whoever is stopped in
 //! between can ask again, and the rest goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -276,7 +276,7 @@ fn removable_blobs(
     search: &TaintSearch,
     request: &ForgetRequest,
 ) -> AppResult<BTreeMap<Digest, u64>> {
-    let mut kept = request.others.clone();
+    let mut kept: HashSet<Digest> = request.others.iter().copied().collect();
     for (_, state) in ledger.references()? {
         kept.extend(state.current().map(|content| content.digest));
         kept.extend(state.attestations());
@@ -290,6 +290,7 @@ fn removable_blobs(
         }
     }
     let mut removable: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
+    store.add_chunks(&mut kept, &removable);
     removable.retain(|digest, _| !kept.contains(digest));
     Ok(removable)
 }

@@ -135,10 +135,8 @@ impl Workspace {
     ) -> AppResult<RemovalPlan> {
         let listed: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
         let size = |digests: &HashSet<Digest>| {
-            digests
-                .iter()
-                .filter_map(|digest| listed.get(digest))
-                .sum::<u64>()
+            let there = digests.iter().filter_map(|digest| listed.get(digest));
+            there.sum::<u64>()
         };
         let mut kept = HashSet::new();
         for (_, state) in ledger.references()? {
@@ -172,6 +170,7 @@ impl Workspace {
                     mark_action(ledger, store, &key, &mut kept)?;
                 }
             }
+            store.add_chunks(&mut kept, &listed);
             // The latest run is needed first: one that does not fit any more ends it.
             if let Some((most, before)) = before
                 && size(&kept) > most
@@ -181,6 +180,7 @@ impl Workspace {
             }
             removal.kept_runs.push(run.run.to_string());
         }
+        store.add_chunks(&mut kept, &listed);
         removal.kept_bytes = size(&kept);
         removal.kept_blobs = kept
             .iter()

@@ -203,10 +203,10 @@ impl Workspace {
             }
         }
         for digest in blobs {
-            let Some(signature) = store.signature(&digest) else {
+            let Some(stamps) = store.stamps(&digest) else {
                 return;
             };
-            standing.blobs.push((digest, signature));
+            standing.blobs.extend(stamps);
         }
         let asked = RunSpec {
             file: &loaded.pipeline.file,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
+use crate::store::chunked::ChunkList;
 
 /// Why a store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +85,29 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Corrupt`, and then the blob is set aside; `Disk`.
     fn has(&self, digest: &Digest) -> Result<bool, StoreError>;
+
+    /// Returns the chunks that a large blob is kept as; `None` if it is not kept so.
+    ///
+    /// # Errors
+    /// `Disk`.
+    fn chunks(&self, _digest: &Digest) -> Result<Option<ChunkList>, StoreError> {
+        Ok(None)
+    }
+
+    /// Makes a blob of chunks that are there, checked against its name.
+    ///
+    /// # Errors
+    /// `Missing`: a chunk is not there, or they are not the chunks of this blob; `Disk`.
+    fn join(&self, digest: &Digest, list: &ChunkList) -> Result<(), StoreError> {
+        let mut bytes = Vec::new();
+        for chunk in &list.chunks {
+            bytes.extend(self.get(&chunk.digest)?);
+        }
+        match Digest::of(&bytes) == *digest {
+            true => self.put(&bytes).map(|_| ()),
+            false => Err(StoreError::Missing(*digest)),
+        }
+    }
 
     /// Lists all blobs with their sizes, in order.
     ///

@@ -8,6 +8,7 @@ use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::DiskError;
 use crate::store::blob::{Store, StoreError};
+use crate::store::chunked::ChunkList;
 
 /// Passes calls on to another store until one of them fails.
 #[derive(Debug)]
@@ -78,6 +79,16 @@ impl<S: Store> Store for FaultyStore<S> {
     fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
         self.pass()?;
         self.inner.has(digest)
+    }
+
+    fn chunks(&self, digest: &Digest) -> Result<Option<ChunkList>, StoreError> {
+        self.pass()?;
+        self.inner.chunks(digest)
+    }
+
+    fn join(&self, digest: &Digest, list: &ChunkList) -> Result<(), StoreError> {
+        self.pass()?;
+        self.inner.join(digest, list)
     }
 
     fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {

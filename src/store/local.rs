@@ -1,8 +1,9 @@
-//! On disk under cache/blobs, two-digit shards, checked on read, bad blobs set aside.
+//! On disk under cache/blobs, two-digit shards, checked on read, bad blobs set aside. A large one lies
+//! there as the list of its chunks, which are blobs as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,7 @@ use crate::base::disk::{self, DiskError, FileStamp, PathEntry};
 use crate::base::hashing;
 use crate::base::hashing::hash;
 use crate::store::blob::{Store, StoreError};
+use crate::store::chunked::{self, ChunkEntry, ChunkList, ChunkReader, CutError};
 use crate::store::digest_cache::DigestCache;
 use crate::store::packed;
 
@@ -58,16 +60,27 @@ impl LocalStore {
         self.blobs.join(place(digest))
     }
 
-    /// Returns what the system told of a blob when its bytes were last known to be right.
-    pub fn signature(&self, digest: &Digest) -> Option<FileStamp> {
-        self.known
-            .recall(&self.path(digest))
-            .filter(|(known, _)| known == digest)
-            .map(|(_, signature)| signature)
+    /// Returns what the system told of the files of a blob, which are more than one if it is kept as
+    /// chunks, when their bytes were last known to be right.
+    pub fn stamps(&self, digest: &Digest) -> Option<Vec<(Digest, FileStamp)>> {
+        let stamp = |digest: &Digest| {
+            let (known, stamp) = self.known.recall(&self.path(digest))?;
+            (known == *digest).then_some((*digest, stamp))
+        };
+        let whole = stamp(digest)?;
+        let list = match ChunkList::may_have_size(whole.1.size) {
+            true => self.chunks(digest).ok()?.unwrap_or_default(),
+            false => ChunkList::default(),
+        };
+        let chunks = list.chunks.iter().map(|chunk| stamp(&chunk.digest));
+        std::iter::once(Some(whole)).chain(chunks).collect()
     }
 
-    /// Returns the size of a blob that is there, in bytes.
+    /// Returns the size of a blob that is there, in bytes: on disk, or of all its chunks.
     pub fn size(&self, digest: &Digest) -> Option<u64> {
+        if let Ok(Some(list)) = self.chunks(digest) {
+            return Some(list.length());
+        }
         match disk::look(&self.path(digest)) {
             Ok(PathEntry::File(signature)) => Some(signature.size),
             _ => None,
@@ -127,11 +140,88 @@ impl LocalStore {
         Ok(())
     }
 
+    /// Keeps bytes as one file, compressed where that pays.
+    fn put_whole(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        if !self.has(&digest).unwrap_or(false) {
+            let length = bytes.len() as u64;
+            self.write(&digest, |file| match packed::pays(length, bytes) {
+                true => packed::pack(bytes, length, file),
+                false => file.write_all(bytes),
+            })?;
+        }
+        Ok(digest)
+    }
+
+    /// Keeps a large content, which is not there, as chunks.
+    fn put_chunks(
+        &self,
+        digest: &Digest,
+        content: impl Read,
+        path: &Path,
+        cancel: &Cancel,
+    ) -> Result<(), StoreError> {
+        let keep = |chunk: &[u8]| self.put_whole(chunk);
+        let list = chunked::cut(content, &keep, cancel).map_err(|error| match error {
+            CutError::Keep(error) => error,
+            CutError::Read(cause) => failed(path, cause).into(),
+        })?;
+        Ok(self.write(digest, |file| file.write_all(&list.encode()))?)
+    }
+
+    /// Returns the bytes of a chunk; whether they are right, the whole tells.
+    fn read_chunk(&self, chunk: &ChunkEntry) -> io::Result<Vec<u8>> {
+        let file = File::open(self.path(&chunk.digest))?;
+        let size = file.metadata()?.len();
+        packed::content(file, size)
+    }
+
+    fn chunk_reader<'a>(&'a self, list: &'a ChunkList) -> impl Read + 'a {
+        ChunkReader::new(list, |chunk: &ChunkEntry| self.read_chunk(chunk))
+    }
+
+    /// Says what is wrong with a blob that could not be put together, and sets aside what is damaged.
+    fn blame(&self, digest: &Digest, list: &ChunkList) -> Result<StoreError, DiskError> {
+        for chunk in &list.chunks {
+            match self.verify_whole(&chunk.digest) {
+                Ok(()) => {}
+                Err(StoreError::Missing(_)) => return Ok(StoreError::Missing(*digest)),
+                Err(StoreError::Corrupt { .. }) => {
+                    return Ok(match self.set_aside(&chunk.digest)? {
+                        StoreError::Corrupt { aside, .. } => StoreError::Corrupt {
+                            digest: *digest,
+                            aside,
+                        },
+                        _ => StoreError::Missing(*digest),
+                    });
+                }
+                Err(error) => return Ok(error),
+            }
+        }
+        self.set_aside(digest)
+    }
+
     /// Reads a blob and checks it, without setting anything aside.
     ///
     /// # Errors
     /// `Missing`, `Corrupt` (with the path of the blob itself), `Disk`.
     pub fn verify(&self, digest: &Digest) -> Result<(), StoreError> {
+        let Some(list) = self.chunks(digest)? else {
+            return self.verify_whole(digest);
+        };
+        let is_there = |chunk: &ChunkEntry| self.path(&chunk.digest).exists();
+        let found = Digest::of_reader(self.chunk_reader(&list));
+        match found.is_ok_and(|found| found == *digest) {
+            true => Ok(()),
+            false if !list.chunks.iter().all(is_there) => Err(StoreError::Missing(*digest)),
+            false => Err(StoreError::Corrupt {
+                digest: *digest,
+                aside: self.path(digest),
+            }),
+        }
+    }
+
+    fn verify_whole(&self, digest: &Digest) -> Result<(), StoreError> {
         let path = self.path(digest);
         match content_digest(&path) {
             Ok(Some(found)) if found == *digest => Ok(()),
@@ -142,23 +232,42 @@ impl LocalStore {
             Err(error) => Err(missing(error, digest)),
         }
     }
+
+    /// Adds to these blobs, which are there with these sizes on disk, the chunks of those that are kept as
+    /// chunks.
+    pub fn add_chunks(&self, blobs: &mut HashSet<Digest>, sizes: &BTreeMap<Digest, u64>) {
+        let may_be_list = |digest: &&Digest| {
+            let size = sizes.get(*digest);
+            size.is_some_and(|size| ChunkList::may_have_size(*size))
+        };
+        let lists = blobs.iter().filter(may_be_list);
+        let lists = lists.filter_map(|digest| self.chunks(digest).ok()?);
+        let chunks: Vec<Digest> = lists
+            .flat_map(|list| list.chunks)
+            .map(|chunk| chunk.digest)
+            .collect();
+        blobs.extend(chunks);
+    }
+}
+
+fn failed(path: &Path, cause: io::Error) -> DiskError {
+    DiskError {
+        verb: "read",
+        path: path.to_owned(),
+        cause,
+    }
 }
 
 /// Returns the digest of a blob's content; `None` if the blob is compressed and cannot be read
 /// back.
 fn content_digest(path: &Path) -> Result<Option<Digest>, DiskError> {
     let file = disk::open(path)?;
-    let failed = |cause| DiskError {
-        verb: "read",
-        path: path.to_owned(),
-        cause,
-    };
-    let size = file.metadata().map_err(failed)?.len();
+    let size = file.metadata().map_err(|cause| failed(path, cause))?.len();
     match packed::unpack(file).and_then(|content| content.map(Digest::of_reader).transpose()) {
         Ok(Some(digest)) => Ok(Some(digest)),
         Ok(None) => hash(path, size, &Cancel::new()).map(Some),
         Err(cause) if cause.raw_os_error().is_some() || packed::is_later(&cause) => {
-            Err(failed(cause))
+            Err(failed(path, cause))
         }
         Err(_) => Ok(None),
     }
@@ -174,13 +283,12 @@ fn missing(error: DiskError, digest: &Digest) -> StoreError {
 
 impl Store for LocalStore {
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        if (bytes.len() as u64) < chunked::LARGE {
+            return self.put_whole(bytes);
+        }
         let digest = Digest::of(bytes);
         if !self.has(&digest).unwrap_or(false) {
-            let length = bytes.len() as u64;
-            self.write(&digest, |file| match packed::pays(length, bytes) {
-                true => packed::pack(bytes, length, file),
-                false => file.write_all(bytes),
-            })?;
+            self.put_chunks(&digest, bytes, &self.path(&digest), &Cancel::new())?;
         }
         Ok(digest)
     }
@@ -201,7 +309,9 @@ impl Store for LocalStore {
             false => hash(path, size, cancel)?,
         };
         if !self.has(&digest).unwrap_or(false) {
-            if packed::pays(size, &head) {
+            if size >= chunked::LARGE {
+                self.put_chunks(&digest, disk::open(path)?, path, cancel)?;
+            } else if packed::pays(size, &head) {
                 let content = disk::open(path)?;
                 self.write(&digest, |file| packed::pack(content, size, file))?;
             } else {
@@ -236,19 +346,22 @@ impl Store for LocalStore {
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.path(digest);
         let blob = disk::open(&path).map_err(|error| missing(error, digest))?;
-        let read = blob
-            .metadata()
-            .and_then(|meta| packed::content(blob, meta.len()));
-        match read {
+        let size = blob.metadata().map_err(|cause| failed(&path, cause))?.len();
+        if let Some(list) = ChunkList::read(&blob, size).map_err(|cause| failed(&path, cause))? {
+            let mut bytes = Vec::new();
+            // Room that is not written to takes no memory, if the length is a lie.
+            let _ = bytes.try_reserve_exact(usize::try_from(list.length()).unwrap_or_default());
+            let read = self.chunk_reader(&list).read_to_end(&mut bytes);
+            return match read.is_ok() && Digest::of(&bytes) == *digest {
+                true => Ok(bytes),
+                false => Err(self.blame(digest, &list)?),
+            };
+        }
+        match packed::content(blob, size) {
             Ok(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
             // What the system could not read is not known to be damaged.
             Err(cause) if packed::is_later(&cause) || cause.raw_os_error().is_some() => {
-                Err(DiskError {
-                    verb: "read",
-                    path,
-                    cause,
-                }
-                .into())
+                Err(failed(&path, cause).into())
             }
             _ => Err(self.set_aside(digest)?),
         }
@@ -256,8 +369,14 @@ impl Store for LocalStore {
 
     fn copy(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
         let path = self.path(digest);
-        let size = self.size(digest).unwrap_or(0);
         let lost = |error| missing(error, digest);
+        if let Some(list) = self.chunks(digest)? {
+            return match disk::copy_reader(self.chunk_reader(&list), to)? {
+                Ok(found) if found == *digest => Ok(()),
+                _ => Err(self.blame(digest, &list)?),
+            };
+        }
+        let size = self.size(digest).unwrap_or(0);
         if let Ok(Some(content)) = packed::unpack(disk::open(&path).map_err(lost)?) {
             // As it comes, so that a large content takes no memory. One that is damaged is removed
             // with the stage's folder.
@@ -285,14 +404,50 @@ impl Store for LocalStore {
             Err(error) if error.is_missing() => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        if self.known.recall(&path) == Some((*digest, signature)) {
-            return Ok(true);
-        }
-        if content_digest(&path)? != Some(*digest) {
+        let is_known = self.known.recall(&path) == Some((*digest, signature));
+        let list = match ChunkList::may_have_size(signature.size) {
+            true => self.chunks(digest)?,
+            false => None,
+        };
+        if let Some(list) = list {
+            for chunk in &list.chunks {
+                if !self.has(&chunk.digest)? {
+                    return Ok(false);
+                }
+            }
+            // Of sound chunks only the list may be wrong.
+            if !is_known && self.verify(digest).is_err() {
+                return Err(self.blame(digest, &list)?);
+            }
+        } else if !is_known && content_digest(&path)? != Some(*digest) {
             return Err(self.set_aside(digest)?);
         }
-        self.known.note_read(&path, signature, *digest)?;
+        if !is_known {
+            self.known.note_read(&path, signature, *digest)?;
+        }
         Ok(true)
+    }
+
+    fn chunks(&self, digest: &Digest) -> Result<Option<ChunkList>, StoreError> {
+        let path = self.path(digest);
+        let size = match disk::look(&path) {
+            Ok(PathEntry::File(stamp)) => stamp.size,
+            _ => return Ok(None),
+        };
+        if !ChunkList::may_have_size(size) {
+            return Ok(None);
+        }
+        let file = disk::open(&path).map_err(|error| missing(error, digest))?;
+        let list = ChunkList::read(&file, size);
+        Ok(list.map_err(|cause| failed(&path, cause))?)
+    }
+
+    fn join(&self, digest: &Digest, list: &ChunkList) -> Result<(), StoreError> {
+        let found = Digest::of_reader(self.chunk_reader(list));
+        match found.is_ok_and(|found| found == *digest) {
+            true => Ok(self.write(digest, |file| file.write_all(&list.encode()))?),
+            false => Err(StoreError::Missing(*digest)),
+        }
     }
 
     fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {

@@ -1,6 +1,7 @@
 //! Blobs by digest.
 
 pub mod blob;
+pub mod chunked;
 pub mod digest_cache;
 pub mod faulty;
 pub mod given_store;

@@ -1,6 +1,11 @@
 //! A workspace in a temporary folder: files written, commands run, output with what varies marked.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use netsec::base::clock::SystemClock;
+use netsec::store::digest_cache::DigestCache;
+use netsec::store::local::LocalStore;
 
 pub(crate) struct World(tempfile::TempDir);
 
@@ -60,6 +65,21 @@ impl World {
             .map(|(_, path)| path)
             .collect()
     }
+}
+
+/// Bytes without any order, the same for the same seed.
+pub(crate) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.finalize_xof().fill(&mut noise);
+    noise
+}
+
+/// The store of a workspace.
+pub(crate) fn open_store(world: &World) -> LocalStore {
+    let known = DigestCache::load(&world.root().join("cache/known"), Box::new(SystemClock));
+    LocalStore::open(&world.root().join("cache"), Arc::new(known))
 }
 
 /// The folder of the package.

@@ -4,6 +4,7 @@ mod away;
 mod faults;
 mod files;
 mod language;
+mod large;
 mod limits;
 mod memo;
 mod refs;
