@@ -98,8 +98,10 @@ impl RemoteCache for BucketCache {
         blobs: &[Digest],
         store: &dyn Store,
     ) -> RemoteResult<u64> {
-        let read = |digest: &Digest| store.get(digest).map_err(BlobError::from);
-        let (_, bytes) = self.bucket.send_blobs(blobs, &read, &mut |_| {})?;
+        let sent = self
+            .bucket
+            .send_blobs::<BlobError>(blobs, store, &mut |_| {});
+        let (_, bytes) = sent?;
         // One that is there serves as well.
         self.bucket.create(&object(name), record)?;
         Ok(bytes)

@@ -2,8 +2,10 @@
 //!
 //! What is content-addressed is written once and never changed; a pointer is changed only by who has seen
 //! what it was (If-Match), so that of two who move it at once one is refused. Whatever is read back is
-//! checked against its name.
+//! checked against its name. A blob that the store keeps as chunks is sent as chunks, and then the list of
+//! them under a name of its own: of a large one that was changed in places only these places are sent.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use crate::bucket::address;
 use crate::bucket::error::{BucketError, BucketResult, failed};
 use crate::far::remote_cache::WantedBlob;
 use crate::store::blob::{Store, StoreError};
+use crate::store::chunked::{self, ChunkList};
 
 /// So many objects are on their way at a time.
 const ABREAST: usize = 8;
@@ -32,12 +35,17 @@ const ABREAST: usize = 8;
 /// Objects above this many bytes are sent in parts.
 const WHOLE: usize = 8 << 20;
 
+/// A list of chunks has at most so many bytes: as much as one of some 400 GB.
+const LIST: u64 = 64 << 20;
+
 /// A blob that was brought, and whose bytes are those of its name.
 enum BroughtBlob {
     /// A small one.
     Bytes(Vec<u8>),
     /// A large one, in a file that goes when this does.
     File(TempPath),
+    /// The list of its chunks, which the store has by now.
+    Chunks(ChunkList),
 }
 
 /// Which version of a pointer was seen.
@@ -101,27 +109,30 @@ impl Bucket {
         format!("v1/blobs/{}/{hex}", &hex[..2])
     }
 
-    /// Sends blobs that are not there; `read` gives their bytes, `told` is told of each. Returns how many
-    /// were sent, and their bytes.
+    /// Returns the name of the list of a blob's chunks.
+    fn list_name(digest: &Digest) -> String {
+        let hex = digest.hex();
+        format!("v1/lists/{}/{hex}", &hex[..2])
+    }
+
+    /// Sends blobs of a store that are not there; `told` is told of each. Returns how many were sent, and
+    /// how many bytes that was.
     ///
     /// # Errors
-    /// The bucket failed: what was sent stays, so that asking again goes on from there.
-    pub fn send_blobs<E: From<BucketError>>(
+    /// A blob is not in the store; the bucket failed: what was sent stays, so that asking again goes on
+    /// from there.
+    pub fn send_blobs<E: From<BucketError> + From<StoreError>>(
         &self,
         digests: &[Digest],
-        read: &dyn Fn(&Digest) -> Result<Vec<u8>, E>,
+        store: &dyn Store,
         told: &mut dyn FnMut(usize),
     ) -> Result<(usize, u64), E> {
         let (mut sent, mut bytes, mut done) = (0, 0, 0);
         let each = iter(digests).map(|digest| async move {
-            let name = Self::blob_name(digest);
-            if self.size(&name).await?.is_some() {
-                return Ok(None);
+            match store.chunks(digest)? {
+                Some(list) => self.send_chunks::<E>(digest, &list, store).await,
+                None => self.send_blob::<E>(digest, store).await,
             }
-            let body = read(digest)?;
-            let size = body.len() as u64;
-            self.send(&name, body).await?;
-            Ok::<_, E>(Some(size))
         });
         self.runtime.block_on(async {
             let mut each = each.buffer_unordered(ABREAST);
@@ -135,6 +146,49 @@ impl Bucket {
             }
             Ok((sent, bytes))
         })
+    }
+
+    /// Sends a blob if it is not there; returns how many bytes that was.
+    async fn send_blob<E: From<BucketError> + From<StoreError>>(
+        &self,
+        digest: &Digest,
+        store: &dyn Store,
+    ) -> Result<Option<u64>, E> {
+        let name = Self::blob_name(digest);
+        if self.size(&name).await?.is_some() {
+            return Ok(None);
+        }
+        let body = store.get(digest)?;
+        let size = body.len() as u64;
+        self.send(&name, body).await?;
+        Ok(Some(size))
+    }
+
+    /// Sends the chunks of a blob that are not there, and then their list.
+    async fn send_chunks<E: From<BucketError> + From<StoreError>>(
+        &self,
+        digest: &Digest,
+        list: &ChunkList,
+        store: &dyn Store,
+    ) -> Result<Option<u64>, E> {
+        if self.size(&Self::blob_name(digest)).await?.is_some() {
+            return Ok(None);
+        }
+        // Though the list be there: chunks are older than it where an earlier list had them, and may have
+        // been removed for their age.
+        let each = iter(&list.chunks).map(|chunk| self.send_blob::<E>(&chunk.digest, store));
+        let mut each = each.buffer_unordered(ABREAST);
+        let mut bytes = 0;
+        while let Some(sent) = each.next().await {
+            bytes += sent?.unwrap_or_default();
+        }
+        let name = Self::list_name(digest);
+        if self.size(&name).await?.is_none() {
+            let body = list.encode();
+            bytes += body.len() as u64;
+            self.send(&name, body).await?;
+        }
+        Ok((bytes > 0).then_some(bytes))
     }
 
     /// Brings blobs, each checked, into a store; large ones by files in `scratch`. Returns how many bytes
@@ -152,30 +206,77 @@ impl Bucket {
         let mut bytes = 0;
         let each = iter(blobs).map(|blob| async move {
             let name = Self::blob_name(&blob.digest);
-            let got = self.open_object(&name).await?;
-            let got = got.ok_or(BucketError::Gone(blob.digest))?;
-            let size = got.meta.size;
-            if size > blob.most {
-                return Err(BucketError::Changed(name));
-            }
-            let brought = match size <= WHOLE as u64 {
-                true => checked(got, &name, &blob.digest).await?,
-                false => spooled(got, &name, &blob.digest, scratch).await?,
+            let (brought, size) = match self.open_object(&name).await? {
+                Some(got) => bring_blob(got, blob, &name, scratch).await?,
+                None if blob.most >= chunked::LARGE => self.bring_chunks::<E>(blob, store).await?,
+                None => return Err(BucketError::Gone(blob.digest).into()),
             };
-            Ok::<_, BucketError>((brought, size))
+            Ok::<_, E>((blob.digest, brought, size))
         });
         self.runtime.block_on(async {
             let mut each = each.buffer_unordered(ABREAST);
             while let Some(brought) = each.next().await {
-                let (brought, size) = brought?;
+                let (digest, brought, size) = brought?;
                 match brought {
                     BroughtBlob::Bytes(bytes) => store.put(&bytes).map(|_| ())?,
                     BroughtBlob::File(path) => store.take(&path, cancel).map(|_| ())?,
+                    BroughtBlob::Chunks(list) => match store.join(&digest, &list) {
+                        Err(error) if error.is_missing() => {
+                            return Err(BucketError::Changed(Self::list_name(&digest)).into());
+                        }
+                        joined => joined?,
+                    },
                 }
                 bytes += size;
             }
             Ok(bytes)
         })
+    }
+
+    /// Brings the chunks of a blob that the store has not, each checked; returns their list.
+    async fn bring_chunks<E: From<BucketError> + From<StoreError>>(
+        &self,
+        blob: &WantedBlob,
+        store: &dyn Store,
+    ) -> Result<(BroughtBlob, u64), E> {
+        let name = Self::list_name(&blob.digest);
+        let got = self.open_object(&name).await?;
+        let got = got.ok_or(BucketError::Gone(blob.digest))?;
+        let changed = || E::from(BucketError::Changed(name.clone()));
+        if got.meta.size > LIST {
+            return Err(changed());
+        }
+        let bytes = got.bytes().await.map_err(|error| failed(&name, &error))?;
+        let list = ChunkList::decode(&bytes).ok_or_else(changed)?;
+        if list.length() > blob.most {
+            return Err(changed());
+        }
+        let distinct: BTreeMap<Digest, u32> = list
+            .chunks
+            .iter()
+            .map(|chunk| (chunk.digest, chunk.size))
+            .collect();
+        // One that is damaged here is as good as none.
+        let missing = distinct
+            .into_iter()
+            .filter(|(digest, _)| !store.has(digest).unwrap_or(false));
+        let each = iter(missing).map(|(digest, size)| async move {
+            let name = Self::blob_name(&digest);
+            let got = self.open_object(&name).await?;
+            let got = got.ok_or(BucketError::Gone(digest))?;
+            if got.meta.size > u64::from(size) {
+                return Err(BucketError::Changed(name));
+            }
+            Ok((checked(got, &name, &digest).await?, u64::from(size)))
+        });
+        let mut each = each.buffer_unordered(ABREAST);
+        let mut brought = bytes.len() as u64;
+        while let Some(chunk) = each.next().await {
+            let (chunk, size) = chunk?;
+            store.put(&chunk)?;
+            brought += size;
+        }
+        Ok((BroughtBlob::Chunks(list), brought))
     }
 
     /// Returns a small object.
@@ -313,10 +414,28 @@ impl Bucket {
     }
 }
 
-async fn checked(got: GetResult, name: &str, digest: &Digest) -> BucketResult<BroughtBlob> {
+/// Brings a blob that lies there as one object, and returns with it how many bytes it has.
+async fn bring_blob(
+    got: GetResult,
+    blob: &WantedBlob,
+    name: &str,
+    scratch: &Path,
+) -> BucketResult<(BroughtBlob, u64)> {
+    let size = got.meta.size;
+    if size > blob.most {
+        return Err(BucketError::Changed(name.to_owned()));
+    }
+    let brought = match size <= WHOLE as u64 {
+        true => BroughtBlob::Bytes(checked(got, name, &blob.digest).await?),
+        false => spooled(got, name, &blob.digest, scratch).await?,
+    };
+    Ok((brought, size))
+}
+
+async fn checked(got: GetResult, name: &str, digest: &Digest) -> BucketResult<Vec<u8>> {
     let bytes = got.bytes().await.map_err(|error| failed(name, &error))?;
     match Digest::of(&bytes) == *digest {
-        true => Ok(BroughtBlob::Bytes(bytes.to_vec())),
+        true => Ok(bytes.to_vec()),
         false => Err(BucketError::Changed(name.to_owned())),
     }
 }

@@ -19,6 +19,7 @@ use crate::far::remote_cache::{RemoteError, WantedBlob};
 use crate::far::remote_runner::{
     BlobSource, GivenFile, RemoteJob, RemoteRun, RemoteRunError, RemoteRunner, RemoteState,
 };
+use crate::far::send_chunks::in_chunks;
 use crate::lineage::record::RemoteOrigin;
 use crate::store::blob::Store;
 
@@ -179,7 +180,7 @@ impl RemoteWorkers {
         if self.is_left_alone() {
             return Err(self.end("they are left alone since they failed before"));
         }
-        let mut job = self.job(task, given, timeout);
+        let mut job = self.job(task, &in_chunks(given, store), timeout);
         let mut run = self.heard(self.runner.run(&job, store, told, cancel))?;
         if run.is_cached && run.exit_code != 0 {
             // Some servers keep what failed.

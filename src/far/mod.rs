@@ -11,5 +11,6 @@ pub mod patience;
 pub mod program_files;
 pub mod remote_cache;
 pub mod remote_runner;
+pub mod send_chunks;
 pub mod shared_action;
 pub mod shared_cache;

@@ -3,10 +3,11 @@
 //!
 //! How: the server names blobs by SHA256. Which of them is which, by BLAKE3, is known of what was sent
 //! and of what results spoke of; whatever comes is checked by both names. What the server had a moment ago
-//! it is believed to have still: it is asked again once it turns out not to be so.
+//! it is believed to have still: it is asked again once it turns out not to be so. In place of a large blob
+//! there may be the list of its chunks, which are blobs as well.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::far::remote_cache::{RemoteError, RemoteResult, WantedBlob};
 use crate::far::remote_runner::BlobSource;
 use crate::reapi::link::{BATCH, ReapiLink, wire_digest};
 use crate::store::blob::Store;
+use crate::store::chunked::ChunkList;
 
 /// Blobs from this size on are sent by themselves, in bytes.
 const LARGE: usize = 1 << 20;
@@ -31,7 +33,10 @@ const BELIEVED: Duration = Duration::from_secs(60);
 /// What blobs are called on a server, and the way to them.
 #[derive(Default)]
 pub(crate) struct ReapiBlobs {
+    /// Of blobs of which this side had the bytes.
     names: Mutex<HashMap<Digest, proto::Digest>>,
+    /// As results say: of a blob, or of the list of its chunks.
+    told: Mutex<HashMap<Digest, proto::Digest>>,
     /// When the server had these, by their hashes.
     seen: Mutex<HashMap<String, Instant>>,
 }
@@ -50,14 +55,13 @@ impl ReapiBlobs {
         self.seen().clear();
     }
 
-    /// Takes note of what the server calls a blob.
-    pub(crate) fn learn(&self, digest: Digest, named: proto::Digest) {
-        self.names().insert(digest, named);
+    fn told(&self) -> MutexGuard<'_, HashMap<Digest, proto::Digest>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what the server calls a blob of the store.
-    pub(crate) fn name(&self, digest: &Digest, store: &dyn Store) -> RemoteResult<proto::Digest> {
-        self.name_of(&BlobSource::Stored(*digest), store)
+    /// Takes note of what a result calls a blob, or the list of its chunks.
+    pub(crate) fn learn(&self, digest: Digest, named: proto::Digest) {
+        self.told().insert(digest, named);
     }
 
     /// Returns what the server calls a blob.
@@ -73,7 +77,7 @@ impl ReapiBlobs {
             return Ok(named.clone());
         }
         let named = wire_digest(&read(source, store)?);
-        self.learn(*digest, named.clone());
+        self.names().insert(*digest, named.clone());
         Ok(named)
     }
 
@@ -128,8 +132,55 @@ impl ReapiBlobs {
         blobs: &[WantedBlob],
         store: &dyn Store,
     ) -> RemoteResult<()> {
+        let mut lists = Vec::new();
+        self.bring_each(link, blobs, &mut |digest, bytes| {
+            let is_whole = Digest::of(bytes) == *digest;
+            match ChunkList::decode(bytes) {
+                _ if is_whole => store.put(bytes).map(|_| ())?,
+                Some(list) => lists.push((*digest, list)),
+                None => return Err(changed(digest)),
+            }
+            Ok(is_whole)
+        })?;
+        for (digest, list) in lists {
+            let most = blobs.iter().find(|blob| blob.digest == digest);
+            if most.is_none_or(|blob| list.length() > blob.most) {
+                return Err(changed(&digest));
+            }
+            let mut chunks = BTreeMap::new();
+            for chunk in &list.chunks {
+                // One that is damaged here is as good as none.
+                if !store.has(&chunk.digest).unwrap_or(false) {
+                    chunks.insert(chunk.digest, u64::from(chunk.size));
+                }
+            }
+            let wanted = |(digest, most): (Digest, u64)| WantedBlob { digest, most };
+            let chunks: Vec<WantedBlob> = chunks.into_iter().map(wanted).collect();
+            self.bring_each(
+                link,
+                &chunks,
+                &mut |digest, bytes| match Digest::of(bytes) == *digest {
+                    true => Ok(store.put(bytes).map(|_| true)?),
+                    false => Err(changed(digest)),
+                },
+            )?;
+            match store.join(&digest, &list) {
+                Err(error) if error.is_missing() => return Err(changed(&digest)),
+                joined => joined?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings blobs and gives the bytes of each away; `give` returns whether they are those of its name.
+    fn bring_each(
+        &self,
+        link: &ReapiLink,
+        blobs: &[WantedBlob],
+        give: &mut dyn FnMut(&Digest, &[u8]) -> RemoteResult<bool>,
+    ) -> RemoteResult<()> {
         let mut wanted = Vec::with_capacity(blobs.len());
-        let names = self.names();
+        let names = self.told();
         for blob in blobs {
             let named = names.get(&blob.digest);
             let named = named.ok_or(RemoteError::Gone(blob.digest))?;
@@ -146,14 +197,18 @@ impl ReapiBlobs {
             wanted.iter().partition(|(named, _)| is_small(named));
         for (named, digest) in large {
             let bytes = link.read_large(named)?;
-            keep(digest, &bytes.ok_or(RemoteError::Gone(*digest))?, store)?;
+            if give(digest, &bytes.ok_or(RemoteError::Gone(*digest))?)? {
+                self.names().insert(*digest, named.clone());
+            }
         }
         for batch in batches(small, |(named, _)| named) {
             let named: Vec<proto::Digest> = batch.iter().map(|(named, _)| named.clone()).collect();
             let read: HashMap<String, Vec<u8>> = link.read(&named)?.into_iter().collect();
             for (named, digest) in batch {
                 let bytes = read.get(&named.hash).ok_or(RemoteError::Gone(*digest))?;
-                keep(digest, bytes, store)?;
+                if give(digest, bytes)? {
+                    self.names().insert(*digest, named.clone());
+                }
             }
         }
         Ok(())
@@ -170,14 +225,11 @@ fn read<'a>(source: &'a BlobSource, store: &dyn Store) -> RemoteResult<Cow<'a, [
     }
 }
 
-fn keep(digest: &Digest, bytes: &[u8], store: &dyn Store) -> RemoteResult<()> {
-    match Digest::of(bytes) == *digest {
-        true => Ok(store.put(bytes).map(|_| ())?),
-        false => Err(RemoteError::Changed(format!(
-            "the server gives other bytes for {} than those of its name",
-            digest.short()
-        ))),
-    }
+fn changed(digest: &Digest) -> RemoteError {
+    RemoteError::Changed(format!(
+        "the server gives other bytes for {} than those of its name",
+        digest.short()
+    ))
 }
 
 /// How many bytes a blob has; more than any has of one that says nonsense.

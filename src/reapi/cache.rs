@@ -13,6 +13,7 @@ use prost::Message;
 use crate::base::digest::Digest;
 use crate::far::remote_cache::{RecordName, RemoteCache, RemoteError, RemoteResult, WantedBlob};
 use crate::far::remote_runner::BlobSource;
+use crate::far::send_chunks::in_chunks;
 use crate::reapi::address::ReapiAddress;
 use crate::reapi::blobs::{ReapiBlobs, is_small};
 use crate::reapi::link::{ReapiLink, wire_digest};
@@ -159,10 +160,19 @@ impl RemoteCache for ReapiCache {
                 blobs.len()
             )));
         }
-        let mut named = Vec::with_capacity(blobs.len());
-        for digest in blobs {
-            let wire = self.blobs.name(digest, store)?;
-            named.push((wire, BlobSource::Stored(*digest)));
+        let whole = blobs
+            .iter()
+            .map(|digest| (*digest, BlobSource::Stored(*digest)));
+        let whole = whole.collect();
+        let chunked = in_chunks(&whole, store);
+        let sources = match chunked.len() < FILES {
+            true => chunked,
+            false => whole,
+        };
+        let mut named = Vec::with_capacity(sources.len());
+        for source in sources.values() {
+            let wire = self.blobs.name_of(source, store)?;
+            named.push((wire, source.clone()));
         }
         let sent = self.blobs.send(&self.link, &named, store)?;
         let action = record_action(name);
@@ -175,7 +185,7 @@ impl RemoteCache for ReapiCache {
             digest: Some(digest),
             ..proto::OutputFile::default()
         };
-        let names = named.into_iter().zip(blobs);
+        let names = named.into_iter().zip(sources.keys());
         let blobs = names.map(|((wire, _), own)| file(format!("{BLOBS}{}", own.hex()), wire));
         let result = proto::ActionResult {
             output_files: std::iter::once(file(RECORD.to_owned(), record_digest))

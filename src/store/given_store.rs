@@ -1,13 +1,15 @@
 //! Blobs that were given in a folder, and beside them those that are made: what an action has that is
 //! carried out away from every cache.
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
-use crate::base::disk::{self, PathEntry};
+use crate::base::disk::{self, DiskError, PathEntry};
 use crate::base::hashing::{self, hash};
 use crate::store::blob::{Store, StoreError};
+use crate::store::chunked::{self, ChunkEntry, ChunkList, ChunkReader, CutError};
 
 /// Blobs by their digests in two folders: those that were given, which are not changed, and those that
 /// are made.
@@ -34,13 +36,49 @@ impl GivenStore {
         }
         Err(StoreError::Missing(*digest))
     }
+
+    /// Keeps a large content as chunks, so that those that are there already need not be sent back.
+    fn put_chunks(&self, to: &Path, content: impl Read, cancel: &Cancel) -> Result<(), StoreError> {
+        let list = chunked::cut(content, &|chunk| self.put(chunk), cancel);
+        let list = list.map_err(|error| match error {
+            CutError::Keep(error) => error,
+            CutError::Read(cause) => unread(to.to_owned(), cause).into(),
+        })?;
+        Ok(disk::write_atomic(to, &list.encode())?)
+    }
+
+    fn read_chunk(&self, chunk: &ChunkEntry) -> io::Result<Vec<u8>> {
+        let found = self.find(&chunk.digest).map_err(io::Error::other)?;
+        std::fs::read(found.0)
+    }
+
+    fn read_chunks(&self, list: &ChunkList) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        for chunk in &list.chunks {
+            bytes.extend(self.get(&chunk.digest)?);
+        }
+        Ok(bytes)
+    }
+}
+
+fn unread(path: PathBuf, cause: io::Error) -> DiskError {
+    DiskError {
+        verb: "read",
+        path,
+        cause,
+    }
 }
 
 impl Store for GivenStore {
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if self.find(&digest).is_err() {
-            disk::write_atomic(&self.made.join(digest.hex()), bytes)?;
+        if self.find(&digest).is_ok() {
+            return Ok(digest);
+        }
+        let to = self.made.join(digest.hex());
+        match bytes.len() as u64 >= chunked::LARGE {
+            true => self.put_chunks(&to, bytes, &Cancel::new())?,
+            false => disk::write_atomic(&to, bytes)?,
         }
         Ok(digest)
     }
@@ -54,6 +92,7 @@ impl Store for GivenStore {
         if self.find(&digest).is_err() {
             let to = self.made.join(digest.hex());
             match disk::sole_size(path)? {
+                _ if size >= chunked::LARGE => self.put_chunks(&to, disk::open(path)?, cancel)?,
                 Some(_) => disk::rename(path, &to)?,
                 None => disk::copy(path, &to).map(|_| ())?,
             }
@@ -67,7 +106,10 @@ impl Store for GivenStore {
 
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let (aside, _) = self.find(digest)?;
-        let bytes = disk::read(&aside)?;
+        let bytes = match self.chunks(digest)? {
+            Some(list) => self.read_chunks(&list)?,
+            None => disk::read(&aside)?,
+        };
         match Digest::of(&bytes) == *digest {
             true => Ok(bytes),
             false => Err(StoreError::Corrupt {
@@ -79,6 +121,16 @@ impl Store for GivenStore {
 
     fn copy(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
         let (aside, size) = self.find(digest)?;
+        if let Some(list) = self.chunks(digest)? {
+            let content = ChunkReader::new(&list, |chunk: &ChunkEntry| self.read_chunk(chunk));
+            return match disk::copy_reader(content, to)? {
+                Ok(found) if found == *digest => Ok(()),
+                _ => Err(StoreError::Corrupt {
+                    digest: *digest,
+                    aside,
+                }),
+            };
+        }
         match hashing::copy_input(&aside, (size, digest), to)? {
             true => Ok(()),
             false => Err(StoreError::Corrupt {
@@ -94,6 +146,12 @@ impl Store for GivenStore {
             Err(error) if error.is_missing() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn chunks(&self, digest: &Digest) -> Result<Option<ChunkList>, StoreError> {
+        let (path, size) = self.find(digest)?;
+        let list = ChunkList::read(&disk::open(&path)?, size);
+        Ok(list.map_err(|cause| unread(path, cause))?)
     }
 
     fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {

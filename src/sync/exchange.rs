@@ -102,15 +102,15 @@ pub fn push_run(
 ) -> Result<SyncSummary, SyncError> {
     let shared = SharedRun::of(workspace.exported(run)?, key);
     let store = workspace.store();
-    let read = |digest: &Digest| store.get(digest).map_err(SyncError::from);
     // What is lost here is told, whether or not the bucket has it.
     for digest in &shared.blobs {
         if !store.has(digest)? {
-            read(digest)?;
+            store.get(digest)?;
         }
     }
     let count = shared.blobs.len();
-    let (moved, bytes) = bucket.send_blobs(&shared.blobs, &read, &mut |done| told(done, count))?;
+    let (moved, bytes) =
+        bucket.send_blobs::<SyncError>(&shared.blobs, &store, &mut |done| told(done, count))?;
     let changed = bucket.create(&SharedRun::name(&run.to_string()), shared.encode())?;
     Ok(SyncSummary {
         name: run.to_string(),
