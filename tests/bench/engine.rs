@@ -4,14 +4,18 @@
 //!   first run before it.
 //! - `hash`: a file of 2 GiB, hashed as inputs are, against `b3sum` in the same run (skipped where
 //!   it is not installed), and the same file again when its digest is known.
+//! - `large`: a blob of 1 GiB and what it becomes when one hundredth of it changes: how much room the
+//!   change takes, and how long it takes to name, cut and keep, against `b3sum` of the same file.
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use netsec::app::workspace::{Overrides, RunOptions, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::clock::SystemClock;
+use netsec::base::digest::Digest;
 use netsec::base::{disk, hashing};
 use netsec::stage::context::StageContext;
 use netsec::stage::error::StageError;
@@ -21,7 +25,10 @@ use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
 use netsec::stage::registry::Registry;
 use netsec::stage::remote::RemoteWork;
+use netsec::store::blob::Store;
+use netsec::store::chunked;
 use netsec::store::digest_cache::DigestCache;
+use netsec::store::local::LocalStore;
 
 const REPEATS: usize = 5;
 
@@ -188,6 +195,113 @@ fn hash() {
     show("the same file when it is known", remembered);
 }
 
+/// Bytes that do not shrink.
+fn noise(seed: u8, bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new_keyed(&[seed; 32])
+        .finalize_xof()
+        .fill(&mut noise);
+    noise
+}
+
+/// A content of 1 GiB, and it with one hundredth appended, put at the start, and written over in one and
+/// in three places.
+fn refreshes() -> Vec<(&'static str, Vec<u8>)> {
+    let content = noise(1, 1 << 30);
+    let new = noise(2, content.len() / 100);
+    let write = |places: usize| {
+        let mut content = content.clone();
+        let piece = new.len() / places;
+        for (at, new) in new.chunks_exact(piece).enumerate() {
+            let start = content.len() / (places + 1) * (at + 1);
+            content[start..start + piece].copy_from_slice(new);
+        }
+        content
+    };
+    vec![
+        ("appended", [&content[..], &new].concat()),
+        ("put at the start", [&new[..], &content].concat()),
+        ("written over in the middle", write(1)),
+        ("written over in three places", write(3)),
+        ("the content", content),
+    ]
+}
+
+fn large() {
+    let mut contents = refreshes();
+    let (_, content) = contents.pop().expect("it is the last");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("taken");
+    let take = |cache: &str, content: &[u8]| {
+        let cache = folder.path().join(cache);
+        let known = DigestCache::load(&cache.join("known"), Box::new(SystemClock));
+        let store = LocalStore::open(&cache, Arc::new(known));
+        disk::write_plain(&path, content).expect("there is room");
+        let started = Instant::now();
+        store.take(&path, &Cancel::new()).expect("it can be kept");
+        let taken = started.elapsed();
+        let sizes = store.list().expect("it can be listed");
+        (taken, sizes.iter().map(|(_, size)| size).sum::<u64>())
+    };
+    let (taken, alone) = take("cache", &content);
+    show("name, cut and write 1 GiB", taken);
+    let cut = least(|| {
+        let started = Instant::now();
+        chunked::cut(
+            &content[..],
+            &|chunk| Ok::<_, std::io::Error>(Digest::of(chunk)),
+            &Cancel::new(),
+        )
+        .expect("it is in memory");
+        started.elapsed()
+    });
+    show("cut 1 GiB and name the chunks", cut);
+    disk::write_plain(&path, &content).expect("there is room");
+    let hashed = least(|| {
+        let started = Instant::now();
+        hashing::hash(&path, content.len() as u64, &Cancel::new()).expect("it can be read");
+        started.elapsed()
+    });
+    show("hash 1 GiB", hashed);
+    for threads in [1, 2] {
+        let b3sum = || {
+            let started = Instant::now();
+            let threads = format!("--num-threads={threads}");
+            let output = Command::new("b3sum").arg(threads).arg(&path).output();
+            let is_done = output.is_ok_and(|output| output.status.success());
+            is_done.then(|| started.elapsed())
+        };
+        if b3sum().is_none() {
+            say("b3sum is not installed: no comparison");
+            break;
+        }
+        let peer = least(|| b3sum().expect("it worked before"));
+        show(&format!("b3sum of 1 GiB, {threads} threads"), peer);
+        say(&format!(
+            "{:<44} {:>10.2} ×",
+            "ratio of speeds, hashing and cutting to it",
+            peer.as_secs_f64() / (hashed + cut).as_secs_f64()
+        ));
+    }
+    for (name, changed) in contents {
+        // What the first has is there already; each change goes into a copy of its cache.
+        let cache = name.replace(' ', "-");
+        let mut copy = Command::new("cp");
+        copy.arg("-r")
+            .arg(folder.path().join("cache"))
+            .arg(folder.path().join(&cache));
+        let _ = copy.status();
+        let (taken, all) = take(&cache, &changed);
+        show(&format!("1 % {name}"), taken);
+        let ratio = (all - alone) as f64 / (content.len() / 100) as f64;
+        say(&format!(
+            "{:<44} {ratio:>10.2} ×",
+            "  new bytes to bytes that changed"
+        ));
+        let _ = disk::remove_dir(&folder.path().join(&cache));
+    }
+}
+
 fn main() {
     let wanted: Vec<String> = std::env::args()
         .skip(1)
@@ -199,5 +313,8 @@ fn main() {
     }
     if is_wanted("hash") {
         hash();
+    }
+    if is_wanted("large") {
+        large();
     }
 }
