@@ -143,10 +143,13 @@ impl<'a> Schedule<'a> {
         let done = lost
             .iter()
             .filter(|need| self.states.get(need) == Some(&StageState::Done));
-        for need in done.copied().collect::<Vec<usize>>() {
-            self.states.insert(need, StageState::Ready);
-            self.ready.insert(self.place(need));
-            for user in self.graph.users(need) {
+        let mut again: Vec<usize> = done.copied().collect();
+        for need in &again {
+            self.states.insert(*need, StageState::Waiting(0));
+        }
+        for need in &again {
+            let users = self.graph.users(*need).into_iter();
+            for user in users.filter(|user| !again.contains(user)) {
                 match self.states.get(&user).copied() {
                     Some(StageState::Waiting(open)) => {
                         self.states.insert(user, StageState::Waiting(open + 1));
@@ -159,20 +162,19 @@ impl<'a> Schedule<'a> {
                 }
             }
         }
-        let open = self
-            .graph
-            .needs(stage)
-            .into_iter()
-            .filter(|need| self.is_open(*need))
-            .count();
-        let state = if open == 0 {
-            StageState::Ready
-        } else {
-            StageState::Waiting(open)
-        };
-        self.states.insert(stage, state);
-        if state == StageState::Ready {
-            self.ready.insert(self.place(stage));
+        again.push(stage);
+        // Of those that are lost one may need another.
+        for stage in again {
+            let needs = self.graph.needs(stage).into_iter();
+            match needs.filter(|need| self.is_open(*need)).count() {
+                0 => {
+                    self.states.insert(stage, StageState::Ready);
+                    self.ready.insert(self.place(stage));
+                }
+                open => {
+                    self.states.insert(stage, StageState::Waiting(open));
+                }
+            }
         }
     }
 

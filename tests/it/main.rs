@@ -14,7 +14,6 @@ mod world;
 mod broken;
 #[cfg(feature = "kinds")]
 mod cli;
-#[cfg(feature = "kinds")]
 mod dice;
 #[cfg(feature = "kinds")]
 mod docs;

@@ -202,8 +202,15 @@ impl<'a> Simulation<'a> {
     fn decide(&mut self, stage: usize) {
         let key = self.key(stage);
         let needs = self.graph.needs(stage);
-        if !needs.iter().all(|need| self.witness.whole.contains(need)) {
-            // Something it needs was lost and could not be made again.
+        let is_lost = |need: &&usize| !self.witness.whole.contains(need);
+        let mut lost = needs.iter().filter(is_lost).peekable();
+        if lost.peek().is_some() {
+            let may_come = |need: &usize| self.witness.outcomes[need].is_success();
+            assert!(
+                !lost.any(may_come),
+                "what it needs is lost and is to be made again first"
+            );
+            // It could not be made again.
             self.dispatcher.impossible(stage);
             return;
         }
@@ -270,13 +277,10 @@ impl<'a> Simulation<'a> {
         } else if held.is_told || self.witness.is_cancelled {
             ActionEnd::Stopped
         } else if self.percent(self.scene.loses) {
-            let mut needs = self.graph.needs(stage).into_iter();
-            ActionEnd::Lost(
-                needs
-                    .find(|need| self.witness.whole.contains(need))
-                    .into_iter()
-                    .collect(),
-            )
+            // Some of what it needs, of which one may need another.
+            let mut lost = self.graph.needs(stage);
+            lost.retain(|need| self.witness.whole.contains(need) && self.percent(60));
+            ActionEnd::Lost(lost)
         } else if self.percent(self.scene.fails) {
             let may_pass = self.percent(80);
             ActionEnd::Failed { may_pass }

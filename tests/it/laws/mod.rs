@@ -1,5 +1,6 @@
 //! What must hold for all inputs.
 
+mod dispatch;
 mod graphs;
 mod hostile;
 mod keys;
@@ -7,7 +8,5 @@ mod ledgers;
 mod plans;
 mod trees;
 
-#[cfg(feature = "kinds")]
-mod dispatch;
 #[cfg(feature = "kinds")]
 mod fuzzed;
