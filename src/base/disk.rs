@@ -466,6 +466,13 @@ pub fn append(path: &Path) -> DiskResult<File> {
     )
 }
 
+/// Appends to a file: returns when it is safe from a loss of power.
+pub fn append_lasting(path: &Path, bytes: &[u8]) -> DiskResult<()> {
+    let mut file = append(path)?;
+    named("append to", path, file.write_all(bytes))?;
+    named("flush", path, file.sync_data())
+}
+
 /// Moves a file or directory; a file that was there is replaced.
 #[expect(clippy::disallowed_methods, reason = "this is the disk door")]
 pub fn rename(from: &Path, to: &Path) -> DiskResult<()> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
+use crate::store::away::AwayBlob;
 use crate::store::chunked::ChunkList;
 
 /// Why a store could not do what was asked.
@@ -20,6 +21,16 @@ pub enum StoreError {
         digest: Digest,
         /// Where its bytes are to be found.
         aside: PathBuf,
+    },
+    /// The blob is kept on a server, and could not be brought.
+    #[error("the blob {digest} is kept at `{server}` and could not be brought: {why}")]
+    Away {
+        /// The name of the blob.
+        digest: Digest,
+        /// The address of the server.
+        server: String,
+        /// What is wrong.
+        why: String,
     },
     /// A manifest that cannot be read.
     #[error("the manifest {0} cannot be read: {1}")]
@@ -37,7 +48,10 @@ impl StoreError {
 
     /// Returns whether making the blob again would help.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Missing(_) | Self::Corrupt { .. })
+        matches!(
+            self,
+            Self::Missing(_) | Self::Corrupt { .. } | Self::Away { .. }
+        )
     }
 }
 
@@ -107,6 +121,25 @@ pub trait Store: Send + Sync {
             true => self.put(&bytes).map(|_| ()),
             false => Err(StoreError::Missing(*digest)),
         }
+    }
+
+    /// Returns where a blob is that is not here.
+    fn away(&self, _digest: &Digest) -> Option<AwayBlob> {
+        None
+    }
+
+    /// Takes note of a blob that stays on a server until it is read here; returns whether it may stay there.
+    fn leave(&self, _blob: AwayBlob) -> bool {
+        false
+    }
+
+    /// Takes note of the chunks of a large blob, which may stay on a server. What is read by them is
+    /// checked against the blob's name.
+    ///
+    /// # Errors
+    /// `Disk`; `Missing` of a store that leaves nothing elsewhere and has not all chunks.
+    fn leave_chunks(&self, digest: &Digest, list: &ChunkList) -> Result<(), StoreError> {
+        self.join(digest, list)
     }
 
     /// Lists all blobs with their sizes, in order.

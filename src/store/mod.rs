@@ -1,5 +1,6 @@
 //! Blobs by digest.
 
+pub mod away;
 pub mod blob;
 pub mod chunked;
 pub mod digest_cache;
@@ -9,3 +10,4 @@ pub mod local;
 pub mod manifest;
 pub mod memory;
 pub mod packed;
+pub mod tiered;
