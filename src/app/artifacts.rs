@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::app::workspace::{AppError, AppResult, Workspace};
 use crate::base::artifact::{Artifact, EntryForm};
@@ -14,6 +15,7 @@ use crate::lineage::query;
 use crate::lineage::record::{ActionFlow, RunRecord, RunRetention};
 use crate::lineage::refs::{RefEvidence, RefState};
 use crate::plan::files;
+use crate::store::away::AwayIndex;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
 use crate::store::manifest::Manifest;
@@ -41,6 +43,10 @@ pub struct CacheStats {
     pub unrecorded_blobs: usize,
     /// Their bytes.
     pub unrecorded_bytes: u64,
+    /// Blobs that stayed on a server.
+    pub away_blobs: usize,
+    /// Their bytes.
+    pub away_bytes: u64,
     /// Recorded actions.
     pub actions: usize,
     /// Recorded runs.
@@ -237,7 +243,7 @@ impl Workspace {
     /// # Errors
     /// The blob is missing or damaged.
     pub fn fetch(&self, digest: &Digest) -> AppResult<Vec<(String, Vec<u8>)>> {
-        let store = self.store();
+        let store = self.tiered(Arc::new(self.store()), None);
         let bytes = store.get(digest)?;
         let Ok(manifest) = Manifest::decode(&bytes) else {
             return Ok(vec![(String::new(), bytes)]);
@@ -286,8 +292,12 @@ impl Workspace {
         let listed = listed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let sizes: BTreeMap<Digest, u64> = listed.into_iter().collect();
         store.add_chunks(&mut recorded.blobs, &sizes);
+        let away = AwayIndex::of(&self.cache).all();
+        let away = away.iter().filter(|blob| !sizes.contains_key(&blob.digest));
         let mut stats = CacheStats {
             runs: ledger.runs()?.len(),
+            away_blobs: away.clone().count(),
+            away_bytes: away.map(|blob| blob.size).sum(),
             ..CacheStats::default()
         };
         for (pipeline, stages) in recorded.stages {

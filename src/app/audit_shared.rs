@@ -74,11 +74,12 @@ impl Workspace {
         self.prepare()?;
         let lock = self.lock(terms)?;
         let known = Arc::new(self.known());
-        let local = LocalStore::open(&self.cache, Arc::clone(&known));
+        let local = Arc::new(LocalStore::open(&self.cache, Arc::clone(&known)));
+        let store: Arc<dyn Store> = Arc::new(self.tiered(local, None));
         let scope = self.scope(loaded, &RunRequest::default())?;
         let sources = self.sources(loaded, &scope.needed, &known)?;
         let reading = self.reading()?;
-        let planner = scope.planner(loaded, &sources, &reading.ledger, &local);
+        let planner = scope.planner(loaded, &sources, &reading.ledger, store.as_ref());
         let plan = scope.plan(loaded, &planner)?;
         let taken = plan.decisions.values().filter_map(|decision| {
             let (Some(action), Verdict::Reuse(record)) = (&decision.action, &decision.verdict)
@@ -96,7 +97,6 @@ impl Workspace {
         let run = RunId::new(SystemClock.now_ms(), u64::from(std::process::id()));
         let temporary = self.cache.join("tmp").join(run.as_str());
         disk::create_dirs(&temporary)?;
-        let store: Arc<dyn Store> = Arc::new(LocalStore::open(&self.cache, known));
         let supervisors = SupervisorPool::new(terms.program.clone(), &lock);
         let slots = &Slots::new(terms.jobs.max(1));
         let executor = LocalExecutor {

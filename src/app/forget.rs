@@ -30,6 +30,7 @@ use crate::lineage::tombstone::Tombstone;
 use crate::plan::files;
 use crate::plan::key::OUTSIDE;
 use crate::plan::up_to_date;
+use crate::store::away::AwayIndex;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
 
@@ -128,7 +129,7 @@ impl Workspace {
         refuse_in_use(&ledger, &request.models)?;
         let store = self.store();
         let search = TaintSearch::run(self, &ledger, request)?;
-        let removable = removable_blobs(&ledger, &store, &search, request)?;
+        let (removable, kept) = removable_blobs(&ledger, &store, &search, request)?;
         let mut runs = runs_served(&ledger, &|key| search.actions.contains(key))?;
         runs.retain(|run| run.retention == RunRetention::Kept);
         let told = ForgottenRows {
@@ -160,6 +161,8 @@ impl Workspace {
         for digest in removable.keys() {
             store.remove(digest)?;
         }
+        // What stayed on a server is that server's to remove, and is not known of any more.
+        AwayIndex::of(&self.cache).retain(|digest| kept.contains(digest))?;
         // Lines of a log may quote cells.
         let set_aside = disk::list(&self.cache.join("bad"))?;
         for path in logs.iter().chain(&set_aside) {
@@ -269,13 +272,13 @@ impl TaintSearch {
 }
 
 /// The blobs that may hold the rows and are no part of anything else, with their sizes; and those that
-/// no record mentions.
+/// no record mentions. Returns with them those that are kept.
 fn removable_blobs(
     ledger: &Ledger,
     store: &LocalStore,
     search: &TaintSearch,
     request: &ForgetRequest,
-) -> AppResult<BTreeMap<Digest, u64>> {
+) -> AppResult<(BTreeMap<Digest, u64>, HashSet<Digest>)> {
     let mut kept: HashSet<Digest> = request.others.iter().copied().collect();
     for (_, state) in ledger.references()? {
         kept.extend(state.current().map(|content| content.digest));
@@ -292,5 +295,5 @@ fn removable_blobs(
     let mut removable: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
     store.add_chunks(&mut kept, &removable);
     removable.retain(|digest, _| !kept.contains(digest));
-    Ok(removable)
+    Ok((removable, kept))
 }

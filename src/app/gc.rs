@@ -14,6 +14,7 @@ use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionFlow, LedgerEntry, RunRecord, RunRetention};
 use crate::plan::up_to_date;
+use crate::store::away::AwayIndex;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
 
@@ -36,6 +37,9 @@ pub struct RemovalPlan {
     pub blobs: Vec<(Digest, u64)>,
     /// Their bytes.
     pub bytes: u64,
+    /// Blobs nothing kept needs that stayed on a server: they are not known of any more.
+    #[serde(skip)]
+    pub away: Vec<Digest>,
     /// How many blobs stay.
     pub kept_blobs: usize,
     /// Their bytes.
@@ -78,6 +82,7 @@ impl Workspace {
         for (digest, _) in &removal.blobs {
             store.remove(digest)?;
         }
+        AwayIndex::of(&self.cache).retain(|digest| !removal.away.contains(digest))?;
         for path in &removal.files {
             disk::remove_dir(path)?;
         }
@@ -186,6 +191,9 @@ impl Workspace {
             .iter()
             .filter(|digest| listed.contains_key(*digest))
             .count();
+        let away = AwayIndex::of(&self.cache).all().into_iter();
+        let away = away.map(|blob| blob.digest);
+        removal.away = away.filter(|digest| !kept.contains(digest)).collect();
         removal.blobs = listed
             .into_iter()
             .filter(|(digest, _)| !kept.contains(digest))

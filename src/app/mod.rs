@@ -6,6 +6,7 @@ pub mod audit_shared;
 pub mod cancel;
 pub mod check_lineage;
 pub mod explain;
+pub mod fetch_away;
 pub mod forget;
 pub mod gc;
 pub mod import_model;

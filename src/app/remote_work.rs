@@ -20,7 +20,7 @@ use crate::engine::task::ActionTask;
 use crate::far::program_files::ProgramFiles;
 use crate::far::remote_runner::RemoteRunner;
 use crate::stage::registry::Registry;
-use crate::stage::remote::RemoteSettings;
+use crate::stage::remote::{RemoteDownload, RemoteSettings};
 use crate::store::given_store::GivenStore;
 
 /// After this an action that has no limit of its own is ended by the machine that has it: servers refuse
@@ -35,7 +35,7 @@ pub type OtherMachines = RemoteWorkers;
 /// # Errors
 /// netsec itself cannot be read, which is sent to them.
 pub fn remote_workers(
-    runner: Box<dyn RemoteRunner>,
+    runner: Arc<dyn RemoteRunner>,
     settings: &RemoteSettings,
     class: String,
 ) -> AppResult<OtherMachines> {
@@ -45,6 +45,7 @@ pub fn remote_workers(
         environment: BTreeMap::new(),
         properties: settings.properties.clone(),
         jobs: settings.jobs,
+        leaves: settings.download == RemoteDownload::Needed,
         alone: !settings.here,
         required: settings.required,
         timeout: ACTION_LIMIT,

@@ -15,6 +15,7 @@ use crate::base::name::RunId;
 use crate::base::problem::{Problem, ProblemReport};
 use crate::engine::drive::drive;
 use crate::engine::emitter::EventEmitter;
+use crate::engine::remote_workers::RemoteWorkers;
 use crate::engine::run_setup::{RunSetup, RunSummary};
 use crate::graph::order::upstream;
 use crate::graph::select::{StageSelection, select};
@@ -111,7 +112,8 @@ impl Workspace {
         terms.check()?;
         let sources = sources?;
         let local = Arc::new(LocalStore::open(&self.cache, Arc::clone(&known)));
-        let store: Arc<dyn Store> = Arc::<LocalStore>::clone(&local);
+        let fetcher = terms.workers.map(RemoteWorkers::fetcher);
+        let store: Arc<dyn Store> = Arc::new(self.tiered(Arc::clone(&local), fetcher));
         let ledger = ledger.with_journal(Journal::of(
             &self.cache,
             &run,

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::app::archive::{ArchiveReader, ArchiveWriter, FrameTag, odd};
 use crate::app::artifacts::{blobs, manifest};
@@ -72,7 +73,8 @@ impl Workspace {
         to: &Path,
         key: Option<&SigningKey>,
     ) -> AppResult<TransferSummary> {
-        let store = self.store();
+        // What stayed on a server is told, and not fetched.
+        let store = self.tiered(Arc::new(self.store()), None);
         let exported = self.exported(run)?;
         let mut carried = TransferSummary {
             run: run.to_string(),

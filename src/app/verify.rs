@@ -15,6 +15,7 @@ use crate::lineage::follow::from_journals;
 use crate::lineage::journal::{self, Journal, JournalHead};
 use crate::lineage::record::ActionFlow;
 use crate::lineage::sled;
+use crate::store::away::AwayIndex;
 use crate::store::blob::{Store, StoreError};
 
 /// What `cache verify` found.
@@ -60,7 +61,9 @@ impl Workspace {
                 flows => flows,
             }?
         };
-        let mut there = HashSet::new();
+        let mut there: HashSet<Digest> = HashSet::new();
+        let away = AwayIndex::of(&self.cache).all().into_iter();
+        let away: HashSet<Digest> = away.map(|blob| blob.digest).collect();
         for (digest, _) in store.list()? {
             if only_records {
                 there.insert(digest);
@@ -77,11 +80,16 @@ impl Workspace {
             }
             there.insert(digest);
         }
+        let is_away = |digest: &Digest| {
+            let list = store.chunks(digest).unwrap_or_default();
+            let mut chunks = list.iter().flat_map(|list| &list.chunks);
+            away.contains(digest) || chunks.any(|chunk| away.contains(&chunk.digest))
+        };
         let mut needed = HashSet::new();
         let mut missing = Vec::new();
         for record in &actions {
             for (name, digest) in blobs(&store, &record.outputs) {
-                if !there.contains(&digest) {
+                if !there.contains(&digest) && !is_away(&digest) {
                     missing.push((record, name, digest));
                 } else if verified.damaged.contains(&digest) {
                     verified

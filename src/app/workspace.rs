@@ -32,9 +32,11 @@ use crate::plan::files;
 use crate::plan::planner::{Plan, SourceFiles, missing, sources};
 use crate::stage::param::EnvLookup;
 use crate::stage::registry::Registry;
+use crate::store::away::AwayIndex;
 use crate::store::blob::StoreError;
 use crate::store::digest_cache::DigestCache;
 use crate::store::local::LocalStore;
+use crate::store::tiered::{BlobFetcher, TieredStore};
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -322,7 +324,10 @@ impl Workspace {
             known.forget();
         }
         let reading = self.reading()?;
-        let store = LocalStore::open(&self.cache, Arc::clone(&known));
+        let store = self.tiered(
+            Arc::new(LocalStore::open(&self.cache, Arc::clone(&known))),
+            None,
+        );
         let scope = self.scope(loaded, wish)?;
         let sources = self.sources(loaded, &scope.needed, &known)?;
         scope.plan(
@@ -437,6 +442,15 @@ impl Workspace {
             (text.clone(), signatures)
         };
         FileSnapshot(before.0.iter().map(one).collect())
+    }
+
+    /// The store with what is kept on servers.
+    pub(crate) fn tiered(
+        &self,
+        local: Arc<LocalStore>,
+        fetcher: Option<Arc<dyn BlobFetcher>>,
+    ) -> TieredStore {
+        TieredStore::new(local, Arc::new(AwayIndex::of(&self.cache)), fetcher)
     }
 
     pub(crate) fn store(&self) -> LocalStore {

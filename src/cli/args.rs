@@ -539,6 +539,15 @@ pub enum CacheAction {
         #[arg(long)]
         remove: bool,
     },
+    /// Bring what of an output stayed on a server (`remote: { download: needed }`)
+    Fetch {
+        /// Outputs, as `netsec cat` takes them
+        #[arg(required = true)]
+        targets: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show how much the cache holds
     Stats {
         /// Print JSON

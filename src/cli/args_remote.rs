@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::stage::remote::RemoteMode;
+use crate::stage::remote::{RemoteDownload, RemoteMode};
 
 /// Which shared cache and which other machines a run uses.
 #[derive(Args, Clone, Debug, Default)]
@@ -31,6 +31,28 @@ pub struct RemoteArgs {
     /// file says, or 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub remote_jobs: Option<u16>,
+    /// Bring all that those machines make, or leave on the server what nobody here reads, but for
+    /// files of less than 1 MiB [default: what the pipeline file says, or all]
+    #[arg(long, value_name = "WHAT")]
+    pub remote_download: Option<RemoteDownloadArg>,
+}
+
+/// What of what other machines make is brought here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RemoteDownloadArg {
+    /// All of it
+    All,
+    /// What is read here, and what is small
+    Needed,
+}
+
+impl From<RemoteDownloadArg> for RemoteDownload {
+    fn from(download: RemoteDownloadArg) -> Self {
+        match download {
+            RemoteDownloadArg::All => Self::All,
+            RemoteDownloadArg::Needed => Self::Needed,
+        }
+    }
 }
 
 /// What is done with a shared cache.

@@ -15,7 +15,7 @@ use crate::cli::args::{CacheAction, CacheArgs};
 use crate::cli::args_choose::OverrideArgs;
 use crate::cli::exit::Exit;
 use crate::cli::own_class::own_class;
-use crate::cli::{allowed_remotes, interrupt, load, out, run};
+use crate::cli::{allowed_remotes, interrupt, load, out, remote, run};
 use crate::render::columns::columns;
 use crate::reporter::table;
 
@@ -37,6 +37,7 @@ pub fn cache(workspace: &Workspace, args: &CacheArgs) -> Result<Exit, AppError> 
             json,
         } => audit(workspace, file, sample, json),
         CacheAction::Allow { ref url, remove } => allow(url, remove),
+        CacheAction::Fetch { ref targets, json } => fetch(workspace, targets, json),
         CacheAction::Gc {
             keep_runs,
             keep_days,
@@ -258,6 +259,28 @@ fn gc(
     Ok(Exit::Done)
 }
 
+/// Brings what stayed on servers.
+fn fetch(workspace: &Workspace, targets: &[String], json: bool) -> Result<Exit, AppError> {
+    let cancel = Cancel::new();
+    interrupt::listen(&cancel);
+    let mut sums = BTreeMap::new();
+    for target in targets {
+        let terms = RunOptions::quiet(1, &cancel);
+        let brought = workspace.fetch_away(target, &remote::kept_blobs, &terms)?;
+        if !json {
+            out::say(&match brought.blobs {
+                0 => format!("`{target}` is here already"),
+                _ => format!("`{target}`: {} brought", table::size(brought.bytes)),
+            });
+        }
+        sums.insert(target, brought);
+    }
+    if json {
+        out::json(&sums)?;
+    }
+    Ok(Exit::Done)
+}
+
 fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
     let stats = workspace.stats()?;
     if json {
@@ -279,6 +302,10 @@ fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
                 stats.unrecorded_blobs,
                 table::size(stats.unrecorded_bytes)
             ),
+        ),
+        row(
+            "on servers",
+            format!("{} ({})", stats.away_blobs, table::size(stats.away_bytes)),
         ),
         row("actions", stats.actions.to_string()),
         row("runs", stats.runs.to_string()),

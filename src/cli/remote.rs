@@ -1,6 +1,8 @@
 //! The shared cache and the other machines of a run: which ones, and what they are told.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::app::remote_work::{OtherMachines, remote_workers};
 use crate::app::workspace::{AppError, LoadedPipeline, Workspace};
@@ -12,6 +14,7 @@ use crate::cli::load::environment;
 use crate::cli::own_class::own_class;
 use crate::cli::{allowed_remotes, out};
 use crate::far::remote_cache::RemoteCache;
+use crate::far::remote_runner::RemoteRunner;
 use crate::far::shared_cache::{SharedCache, SharingTerms};
 use crate::reapi::address::ReapiAddress;
 use crate::reapi::cache::ReapiCache;
@@ -115,10 +118,22 @@ pub fn other_machines(
     let wrong = |why: String| AppError::Usage(format!("`{url}` cannot be used: {why}"));
     let settings = RemoteSettings {
         jobs: args.remote_jobs.map_or(settings.jobs, usize::from),
+        download: args.remote_download.map_or(settings.download, Into::into),
         ..settings.clone()
     };
     let class = own_class().to_owned();
-    remote_workers(Box::new(runner.map_err(wrong)?), &settings, class).map(Some)
+    remote_workers(Arc::new(runner.map_err(wrong)?), &settings, class).map(Some)
+}
+
+/// Connects to a server on which blobs stayed.
+///
+/// # Errors
+/// The address is none.
+pub fn kept_blobs(url: &str) -> Result<Arc<dyn RemoteRunner>, AppError> {
+    let address = ReapiAddress::read(url, &|name| environment(name), true);
+    let runner = ReapiRunner::new(address.map_err(AppError::Usage)?, Duration::ZERO);
+    let wrong = |why: String| AppError::Usage(format!("`{url}` cannot be used: {why}"));
+    Ok(Arc::new(runner.map_err(wrong)?))
 }
 
 /// Opens a cache by its address, without asking it anything.

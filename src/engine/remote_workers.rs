@@ -6,7 +6,7 @@
 //! the machines are left alone for the rest of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::cancel::Cancel;
@@ -15,16 +15,23 @@ use crate::engine::task::{ActionTask, TaskResult};
 use crate::far::breaker::CircuitBreaker;
 use crate::far::bring::bring_outputs;
 use crate::far::program_files::ProgramFiles;
-use crate::far::remote_cache::{RemoteError, WantedBlob};
+use crate::far::remote_cache::{RemoteError, RemoteResult, WantedBlob};
 use crate::far::remote_runner::{
-    BlobSource, GivenFile, RemoteJob, RemoteRun, RemoteRunError, RemoteRunner, RemoteState,
+    BlobSource, GivenFile, KeptBlob, RemoteJob, RemoteRun, RemoteRunError, RemoteRunner,
+    RemoteState,
 };
+use crate::far::runner_fetcher::RunnerFetcher;
 use crate::far::send_chunks::in_chunks;
 use crate::lineage::record::RemoteOrigin;
+use crate::store::away::AwayBlob;
 use crate::store::blob::Store;
+use crate::store::tiered::BlobFetcher;
 
 /// How often who waits for a machine looks whether it is still wanted.
 const POLL: Duration = Duration::from_millis(50);
+
+/// Files of so many bytes or more may stay where they were made.
+const LEFT: u64 = 1 << 20;
 
 /// The path of the task.
 pub const TASK: &str = "task";
@@ -47,6 +54,8 @@ pub struct RemoteWorkerTerms {
     pub properties: BTreeMap<String, String>,
     /// How many actions they may have at once.
     pub jobs: usize,
+    /// Whether large files that they make stay where they are until they are read here.
+    pub leaves: bool,
     /// Whether parts that they can make are not made here, too.
     pub alone: bool,
     /// Whether what they cannot carry out fails, and is not carried out here.
@@ -57,7 +66,7 @@ pub struct RemoteWorkerTerms {
 
 /// Other machines, as a run uses them.
 pub struct RemoteWorkers {
-    runner: Box<dyn RemoteRunner>,
+    runner: Arc<dyn RemoteRunner>,
     terms: RemoteWorkerTerms,
     /// How many actions they have.
     running: Mutex<usize>,
@@ -105,7 +114,7 @@ pub enum RemoteEnd {
 
 impl RemoteWorkers {
     /// Makes them.
-    pub fn new(runner: Box<dyn RemoteRunner>, terms: RemoteWorkerTerms) -> Self {
+    pub fn new(runner: Arc<dyn RemoteRunner>, terms: RemoteWorkerTerms) -> Self {
         Self {
             runner,
             terms,
@@ -118,6 +127,11 @@ impl RemoteWorkers {
     /// Returns where they are.
     pub fn address(&self) -> &str {
         self.runner.address()
+    }
+
+    /// Returns what brings what they left.
+    pub fn fetcher(&self) -> Arc<dyn BlobFetcher> {
+        Arc::new(RunnerFetcher(Arc::clone(&self.runner)))
     }
 
     /// Returns how many actions they may have at once.
@@ -191,7 +205,8 @@ impl RemoteWorkers {
         let fetch = |blobs: &[WantedBlob], store: &dyn Store| self.runner.bring(blobs, store);
         let parts = result.made.iter().flat_map(|part| &part.outputs);
         let outputs: Vec<_> = result.outputs.iter().chain(parts).cloned().collect();
-        if let Err(error) = bring_outputs(&outputs, store, &fetch) {
+        if let Err(error) = bring_outputs(&outputs, store, &fetch, &|blob| self.leave(blob, store))
+        {
             return Err(self.failed(&error.to_string()));
         }
         self.breaker.succeeded();
@@ -202,6 +217,45 @@ impl RemoteWorkers {
             queued: run.queued,
         };
         Ok(CarriedOut { result, origin })
+    }
+
+    /// Leaves a large file where it is, if the run does so and the store can; takes note of where.
+    fn leave(&self, blob: &WantedBlob, store: &dyn Store) -> RemoteResult<bool> {
+        if !self.terms.leaves || blob.most < LEFT {
+            return Ok(false);
+        }
+        let leave = |digest: Digest, size: u64, kept: KeptBlob| {
+            store.leave(AwayBlob {
+                digest,
+                size,
+                server: self.address().to_owned(),
+                name: kept.name,
+            })
+        };
+        match self.runner.kept(&blob.digest) {
+            None => return Ok(false),
+            Some(kept) if kept.size == blob.most => {
+                return Ok(leave(blob.digest, blob.most, kept));
+            }
+            Some(_) => {}
+        }
+        let list = self.runner.kept_chunks(&blob.digest)?;
+        if list.length() != blob.most {
+            return Ok(false);
+        }
+        for chunk in &list.chunks {
+            if store.has(&chunk.digest).unwrap_or(false) {
+                continue;
+            }
+            let size = u64::from(chunk.size);
+            let kept = self.runner.kept(&chunk.digest);
+            let is_left = kept.is_some_and(|kept| leave(chunk.digest, size, kept));
+            if !is_left {
+                return Ok(false);
+            }
+        }
+        store.leave_chunks(&blob.digest, &list)?;
+        Ok(true)
     }
 
     fn job(

@@ -11,6 +11,7 @@ pub mod patience;
 pub mod program_files;
 pub mod remote_cache;
 pub mod remote_runner;
+pub mod runner_fetcher;
 pub mod send_chunks;
 pub mod shared_action;
 pub mod shared_cache;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::far::remote_cache::{RemoteError, RemoteResult, WantedBlob};
+use crate::store::away::AwayBlob;
 use crate::store::blob::Store;
+use crate::store::chunked::ChunkList;
 
 /// Where the bytes of a blob are that may have to be sent.
 #[derive(Clone, Debug)]
@@ -71,6 +73,15 @@ pub struct RemoteRun {
     pub queued: f64,
 }
 
+/// What a server keeps under the name of a blob: the blob, or the list of its chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptBlob {
+    /// What it is called there.
+    pub name: String,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteState {
@@ -123,4 +134,25 @@ pub trait RemoteRunner: Send + Sync {
     /// # Errors
     /// `Gone`, `Changed`; it cannot be reached, or failed.
     fn bring(&self, blobs: &[WantedBlob], store: &dyn Store) -> RemoteResult<()>;
+
+    /// Returns what the server keeps of a blob that a job left; `None` if it does not tell.
+    fn kept(&self, _digest: &Digest) -> Option<KeptBlob> {
+        None
+    }
+
+    /// Returns the chunks of a blob in place of which a job left the list of them.
+    ///
+    /// # Errors
+    /// `Gone`, `Changed`; it cannot be reached, or failed.
+    fn kept_chunks(&self, digest: &Digest) -> RemoteResult<ChunkList> {
+        Err(RemoteError::Gone(*digest))
+    }
+
+    /// Brings a blob that a job left, perhaps of an earlier run, into a store, checked against its name.
+    ///
+    /// # Errors
+    /// `Gone`, `Changed`; it cannot be reached, or failed.
+    fn bring_kept(&self, blob: &AwayBlob, _store: &dyn Store) -> RemoteResult<()> {
+        Err(RemoteError::Gone(blob.digest))
+    }
 }

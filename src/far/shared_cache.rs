@@ -170,7 +170,9 @@ impl SharedCache {
     /// Something is gone or was changed, and then the record is worth nothing; the cache failed.
     pub fn bring(&self, action: &SharedAction, store: &dyn Store) -> RemoteResult<()> {
         let fetch = |blobs: &[WantedBlob], store: &dyn Store| self.remote.fetch(blobs, store);
-        self.heard(bring_outputs(&action.outputs, store, &fetch))
+        self.heard(bring_outputs(&action.outputs, store, &fetch, &|_| {
+            Ok(false)
+        }))
     }
 
     /// Publishes what came of an action: blobs first, then the record that speaks of them.
@@ -188,6 +190,10 @@ impl SharedCache {
         }
         blobs.sort();
         blobs.dedup();
+        // What another server keeps would have to be brought first.
+        if blobs.iter().any(|digest| is_away(digest, store)) {
+            return Ok(0);
+        }
         let name = RecordName {
             class: &self.terms.class,
             key: &action.key,
@@ -224,4 +230,10 @@ impl SharedCache {
             ));
         }
     }
+}
+
+fn is_away(digest: &Digest, store: &dyn Store) -> bool {
+    let list = store.chunks(digest).unwrap_or_default();
+    let mut chunks = list.iter().flat_map(|list| &list.chunks);
+    store.away(digest).is_some() || chunks.any(|chunk| store.away(&chunk.digest).is_some())
 }

@@ -64,17 +64,28 @@ impl ReapiBlobs {
         self.told().insert(digest, named);
     }
 
+    /// Returns what a result calls a blob, or the list of its chunks.
+    pub(crate) fn told_name(&self, digest: &Digest) -> Option<proto::Digest> {
+        self.told().get(digest).cloned()
+    }
+
     /// Returns what the server calls a blob.
     pub(crate) fn name_of(
         &self,
         source: &BlobSource,
         store: &dyn Store,
+        url: &str,
     ) -> RemoteResult<proto::Digest> {
         let (BlobSource::Stored(digest) | BlobSource::File(_, digest)) = source else {
             return Ok(wire_digest(&read(source, store)?));
         };
         if let Some(named) = self.names().get(digest) {
             return Ok(named.clone());
+        }
+        // What stayed there is not brought to be sent.
+        let away = store.away(digest).filter(|blob| blob.server == url);
+        if let Some(named) = away.and_then(|blob| wire_name(&blob.name)) {
+            return Ok(named);
         }
         let named = wire_digest(&read(source, store)?);
         self.names().insert(*digest, named.clone());
@@ -230,6 +241,15 @@ fn changed(digest: &Digest) -> RemoteError {
         "the server gives other bytes for {} than those of its name",
         digest.short()
     ))
+}
+
+/// Reads what a server calls a blob, as it was written down: its hash and its size.
+pub(crate) fn wire_name(name: &str) -> Option<proto::Digest> {
+    let (hash, size) = name.split_once('/')?;
+    Some(proto::Digest {
+        hash: hash.to_owned(),
+        size_bytes: size.parse().ok().filter(|size| *size >= 0)?,
+    })
 }
 
 /// How many bytes a blob has; more than any has of one that says nonsense.

@@ -171,7 +171,7 @@ impl RemoteCache for ReapiCache {
         };
         let mut named = Vec::with_capacity(sources.len());
         for source in sources.values() {
-            let wire = self.blobs.name_of(source, store)?;
+            let wire = self.blobs.name_of(source, store, self.link.url())?;
             named.push((wire, source.clone()));
         }
         let sent = self.blobs.send(&self.link, &named, store)?;

@@ -17,13 +17,15 @@ use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::far::remote_cache::{RemoteError, RemoteResult, WantedBlob};
 use crate::far::remote_runner::{
-    BlobSource, RemoteJob, RemoteRun, RemoteRunError, RemoteRunner, RemoteState,
+    BlobSource, KeptBlob, RemoteJob, RemoteRun, RemoteRunError, RemoteRunner, RemoteState,
 };
 use crate::reapi::address::ReapiAddress;
-use crate::reapi::blobs::{ReapiBlobs, is_small};
+use crate::reapi::blobs::{ReapiBlobs, is_small, wire_name};
 use crate::reapi::execution::{ExecutionTerms, execute};
 use crate::reapi::link::{ReapiLink, wire_digest};
+use crate::store::away::AwayBlob;
 use crate::store::blob::Store;
+use crate::store::chunked::ChunkList;
 
 /// The most bytes that the result of a job, or the list of its blobs, may have.
 const RESULT: i64 = 64 << 20;
@@ -132,7 +134,7 @@ impl ReapiRunner {
         let mut sent = Vec::new();
         let mut root = FolderNode::default();
         for file in &job.files {
-            let named = self.blobs.name_of(&file.source, store)?;
+            let named = self.blobs.name_of(&file.source, store, self.link.url())?;
             root.add(&file.path, named.clone(), file.is_executable);
             sent.push((named, file.source.clone()));
         }
@@ -322,5 +324,32 @@ impl RemoteRunner for ReapiRunner {
 
     fn bring(&self, blobs: &[WantedBlob], store: &dyn Store) -> RemoteResult<()> {
         self.blobs.bring(&self.link, blobs, store)
+    }
+
+    fn kept(&self, digest: &Digest) -> Option<KeptBlob> {
+        let named = self.blobs.told_name(digest)?;
+        Some(KeptBlob {
+            size: u64::try_from(named.size_bytes).ok()?,
+            name: format!("{}/{}", named.hash, named.size_bytes),
+        })
+    }
+
+    fn kept_chunks(&self, digest: &Digest) -> RemoteResult<ChunkList> {
+        let named = self.blobs.told_name(digest);
+        let named = named.ok_or(RemoteError::Gone(*digest))?;
+        let bytes = self.read(&named, &[])?.ok_or(RemoteError::Gone(*digest))?;
+        let list = ChunkList::decode(&bytes);
+        list.ok_or_else(|| RemoteError::Changed(format!("{} is no list of chunks", digest.short())))
+    }
+
+    fn bring_kept(&self, blob: &AwayBlob, store: &dyn Store) -> RemoteResult<()> {
+        let named = wire_name(&blob.name);
+        let named = named.ok_or(RemoteError::Gone(blob.digest))?;
+        self.blobs.learn(blob.digest, named);
+        let wanted = WantedBlob {
+            digest: blob.digest,
+            most: blob.size,
+        };
+        self.blobs.bring(&self.link, &[wanted], store)
     }
 }

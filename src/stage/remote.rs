@@ -21,6 +21,9 @@ params! {
         execute: Option<String>, in ParamType::Text;
         /// How many actions those machines may have at once.
         jobs: usize = "16", in ParamType::Int(1, 4096);
+        /// Whether what those machines make is brought here (`all`), or stays on the server until somebody
+        /// here reads it (`needed`), but for files of less than 1 MiB.
+        download: String = "all", in ParamType::Choice(&RemoteDownload::WORDS);
         /// Whether this machine, too, makes parts that others could make.
         here: bool = "true", in ParamType::Bool;
         /// Whether a stage fails that the cache cannot be asked about, or that machines were to carry out and
@@ -73,6 +76,30 @@ impl RemoteMode {
     }
 }
 
+/// What of what other machines make is brought here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RemoteDownload {
+    /// All of it.
+    #[default]
+    All,
+    /// What is small, and what is read here.
+    Needed,
+}
+
+impl RemoteDownload {
+    /// The words for them.
+    pub const WORDS: [&str; 2] = ["all", "needed"];
+
+    /// Returns what a word means.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "all" => Some(Self::All),
+            "needed" => Some(Self::Needed),
+            _ => None,
+        }
+    }
+}
+
 /// The shared cache and the machines that a pipeline file names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RemoteSettings {
@@ -84,6 +111,8 @@ pub struct RemoteSettings {
     pub execute: Option<String>,
     /// How many actions those machines may have at once.
     pub jobs: usize,
+    /// What of what those machines make is brought here.
+    pub download: RemoteDownload,
     /// Whether this machine, too, makes parts that others could make.
     pub here: bool,
     /// Whether a stage fails where cache or machines do.
@@ -103,6 +132,7 @@ impl RemoteSettings {
             mode: RemoteMode::parse(&params.mode).unwrap_or_default(),
             execute: params.execute,
             jobs: params.jobs,
+            download: RemoteDownload::parse(&params.download).unwrap_or_default(),
             here: params.here,
             required: params.required,
             properties: params.properties,

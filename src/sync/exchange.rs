@@ -5,6 +5,7 @@
 //! there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::app::artifacts::FoundTarget;
 use crate::app::transfer::TransferSummary;
@@ -101,10 +102,10 @@ pub fn push_run(
     told: &mut dyn FnMut(usize, usize),
 ) -> Result<SyncSummary, SyncError> {
     let shared = SharedRun::of(workspace.exported(run)?, key);
-    let store = workspace.store();
-    // What is lost here is told, whether or not the bucket has it.
+    let store = workspace.tiered(Arc::new(workspace.store()), None);
+    // What is lost here, or stayed on a server, is told, whether or not the bucket has it.
     for digest in &shared.blobs {
-        if !store.has(digest)? {
+        if store.away(digest).is_some() || !store.has(digest)? {
             store.get(digest)?;
         }
     }

@@ -2,7 +2,7 @@
 //! in it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,9 +17,10 @@ use netsec::engine::task::ActionTask;
 use netsec::far::program_files::ProgramFiles;
 use netsec::far::remote_cache::{RemoteError, RemoteResult, WantedBlob};
 use netsec::far::remote_runner::{
-    BlobSource, RemoteJob, RemoteRun, RemoteRunError, RemoteRunner, RemoteState,
+    BlobSource, KeptBlob, RemoteJob, RemoteRun, RemoteRunError, RemoteRunner, RemoteState,
 };
 use netsec::stage::registry::Registry;
+use netsec::store::away::AwayBlob;
 use netsec::store::blob::Store;
 use netsec::store::given_store::GivenStore;
 
@@ -41,6 +42,12 @@ pub(crate) struct Loopback {
     pub(crate) class: &'static str,
     /// Whether what they cannot carry out fails.
     pub(crate) required: bool,
+    /// Whether large files stay there.
+    pub(crate) leaves: bool,
+    /// How often a file was brought that had stayed there.
+    pub(crate) brought: Arc<AtomicUsize>,
+    /// Whether nothing more is answered of files that stayed there.
+    pub(crate) is_silent: Arc<AtomicBool>,
     /// How likely a job goes wrong, in percent, and by which chance.
     faults: u64,
     dice: Arc<AtomicU64>,
@@ -56,6 +63,9 @@ impl Loopback {
             tasks: Arc::default(),
             class: "toy",
             required: false,
+            leaves: false,
+            brought: Arc::default(),
+            is_silent: Arc::default(),
             faults: 0,
             dice: Arc::default(),
         }
@@ -83,11 +93,26 @@ impl Loopback {
             environment: BTreeMap::new(),
             properties: BTreeMap::new(),
             jobs,
+            leaves: self.leaves,
             alone,
             required: self.required,
             timeout: Duration::from_secs(60),
         };
-        RemoteWorkers::new(Box::new(self.clone()), terms)
+        RemoteWorkers::new(Arc::new(self.clone()), terms)
+    }
+
+    /// Forgets all that jobs left.
+    pub(crate) fn forget(&self) {
+        self.blobs.lock().unwrap().clear();
+    }
+
+    /// What stayed there is not sent there.
+    fn read(&self, digest: &Digest, store: &dyn Store) -> RemoteResult<Vec<u8>> {
+        let kept = self.blobs.lock().unwrap().get(digest).cloned();
+        match (store.away(digest), kept) {
+            (Some(_), Some(kept)) => Ok(kept),
+            _ => Ok(store.get(digest)?),
+        }
     }
 
     fn draw(&self) -> u64 {
@@ -126,7 +151,7 @@ impl RemoteRunner for Loopback {
         for file in &job.files {
             let bytes = match &file.source {
                 BlobSource::Bytes(bytes) => bytes.to_vec(),
-                BlobSource::Stored(digest) => store.get(digest).map_err(RemoteError::from)?,
+                BlobSource::Stored(digest) => self.read(digest, store)?,
                 BlobSource::File(path, _) => disk::read(path).unwrap(),
             };
             if file.path == TASK {
@@ -201,5 +226,25 @@ impl RemoteRunner for Loopback {
             store.put(&bytes)?;
         }
         Ok(())
+    }
+
+    fn kept(&self, digest: &Digest) -> Option<KeptBlob> {
+        let blobs = self.blobs.lock().unwrap();
+        blobs.get(digest).map(|bytes| KeptBlob {
+            name: digest.hex(),
+            size: bytes.len() as u64,
+        })
+    }
+
+    fn bring_kept(&self, blob: &AwayBlob, store: &dyn Store) -> RemoteResult<()> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            return Err(RemoteError::Failed("no answer".to_owned()));
+        }
+        self.brought.fetch_add(1, Ordering::SeqCst);
+        let wanted = WantedBlob {
+            digest: blob.digest,
+            most: blob.size,
+        };
+        self.bring(&[wanted], store)
     }
 }

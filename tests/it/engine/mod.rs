@@ -5,6 +5,7 @@ mod faults;
 mod files;
 mod language;
 mod large;
+mod left;
 mod limits;
 mod memo;
 mod refs;

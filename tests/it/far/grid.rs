@@ -183,11 +183,12 @@ impl Grid {
             environment: BTreeMap::from([(ACTS.to_owned(), "1".to_owned())]),
             properties: BTreeMap::from([("OSFamily".to_owned(), "linux".to_owned())]),
             jobs: 3,
+            leaves: false,
             alone: true,
             required: false,
             timeout: Duration::from_secs(600),
         };
-        RemoteWorkers::new(Box::new(runner), terms)
+        RemoteWorkers::new(Arc::new(runner), terms)
     }
 }
 

@@ -17,7 +17,7 @@ use netsec::store::memory::MemoryStore;
 
 use crate::far::casd::Casd;
 use crate::far::fault_proxy::FaultProxy;
-use crate::world::{World, digests, outcomes, skip};
+use crate::world::{World, digests, noise, outcomes, skip};
 
 /// A server that carries actions out, if there is one.
 fn server() -> Option<Casd> {
@@ -201,6 +201,97 @@ fn a_program_that_is_an_input_runs_where_nothing_else_is() {
     assert!(told("a.stdout"));
     let second = there.ok(&["lineage", "b.stdout"]);
     assert!(!second.lines().next().unwrap().contains(&url), "{second}");
+}
+
+/// How many bytes the cache holds here.
+fn held(world: &World) -> u64 {
+    let stats: serde_json::Value =
+        serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
+    stats["bytes"].as_u64().unwrap()
+}
+
+#[test]
+fn what_is_large_stays_on_the_server_until_it_is_read() {
+    let Some(mut casd) = server() else {
+        return;
+    };
+    let Ok(busybox) = std::fs::read("/bin/busybox") else {
+        return skip("busybox-static is not installed");
+    };
+    let (here, there) = (World::new(), World::new());
+    // One that goes as chunks, and one that goes as it is.
+    let (large, middle) = (noise(1, 40 << 20), noise(2, 3 << 20));
+    let text = |last: &str| {
+        format!(
+            "stages:
+  a: {{ kind: command, inputs: {{ busybox: busybox, x: large }}, with: {{ run: [./busybox, cat, x] }}, limits: {{ remote: true }} }}
+  b: {{ kind: command, inputs: {{ busybox: busybox, x: middle }}, with: {{ run: [./busybox, cat, x] }}, limits: {{ remote: true }} }}
+  c: {{ kind: command, inputs: {{ busybox: busybox, x: a.stdout, y: b.stdout }}, with: {{ run: [./busybox, wc, -c, x, y] }}, limits: {{ remote: true }} }}
+{last}"
+        )
+    };
+    for world in [&here, &there] {
+        world.write("busybox", &busybox);
+        world.write("large", &large);
+        world.write("middle", &middle);
+        world.write("p.yaml", text(""));
+    }
+    let url = format!("grpc://127.0.0.1:{}", casd.port);
+    let flags = [
+        "p.yaml",
+        "--remote-execute",
+        &url,
+        "--remote-download",
+        "needed",
+    ];
+    let local = here.run(&["p.yaml"]);
+    let away = there.run(&flags);
+    assert_eq!(digests(&away), digests(&local));
+    assert!(held(&there) < 100_000, "{}", held(&there));
+    let again = there.run(&flags);
+    assert!(outcomes(&again).iter().all(|line| line.ends_with("reused")));
+    there.ok(&["cache", "verify"]);
+    // A stage of this machine reads both.
+    let last = "  d: { kind: command, inputs: { busybox: busybox, x: a.stdout, y: b.stdout }, with: { run: [./busybox, md5sum, x, y], sandbox: false } }\n";
+    for world in [&here, &there] {
+        world.write("p.yaml", text(last));
+    }
+    let refused = there.netsec(&["cat", "a.stdout"]);
+    assert!(
+        refused.stderr.contains("netsec cache fetch"),
+        "{}",
+        refused.stderr
+    );
+    let local = here.run(&["p.yaml"]);
+    assert_eq!(digests(&there.run(&flags)), digests(&local));
+    assert!(held(&there) > 43 << 20);
+    // What is asked for is brought, also in another workspace of the same server.
+    let third = World::new();
+    for (name, bytes) in [
+        ("busybox", &busybox),
+        ("large", &large),
+        ("middle", &middle),
+    ] {
+        third.write(name, bytes);
+    }
+    third.write("p.yaml", text(last));
+    third.run(&[
+        "p.yaml",
+        "--until",
+        "c",
+        "--remote-execute",
+        &url,
+        "--remote-download",
+        "needed",
+    ]);
+    assert!(held(&third) < 100_000);
+    third.ok(&["cache", "fetch", "a.stdout"]);
+    assert!(held(&third) > 40 << 20);
+    third.ok(&["cache", "verify"]);
+    // The server is gone, and what it kept: what is needed of that is made here.
+    casd.stop();
+    let alone = third.run(&["p.yaml"]);
+    assert_eq!(digests(&alone), digests(&local));
 }
 
 #[test]
