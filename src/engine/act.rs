@@ -23,7 +23,8 @@ use crate::engine::task::{ActionTask, KnownPart, KnownParts, TaskInput, TaskResu
 use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, LedgerEntry};
-use crate::pipeline::check::{InputOrigin, InputSpec, Pipeline, StageSpec, StageWiring};
+use crate::pipeline::check::{InputOrigin, InputSpec, Pipeline, StageSpec};
+use crate::pipeline::wiring::StageWiring;
 use crate::plan::action::Action;
 use crate::plan::key::Ingredients;
 use crate::plan::planner::SourceFiles;

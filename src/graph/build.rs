@@ -3,7 +3,7 @@
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::base::problem::Problem;
-use crate::pipeline::check::StageWiring;
+use crate::pipeline::wiring::StageWiring;
 
 /// The stages of a pipeline and their needs: an edge from each stage to every stage that uses an
 /// output of it. Nodes have the numbers of the stages. Without circles.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::base::digest::{Digest, FramedHasher};
 use crate::base::name::{RefName, StageId, check_word, stage_and_port};
 use crate::base::problem::{Problem, ProblemReport};
@@ -11,6 +13,7 @@ use crate::base::syntax::{self, SyntaxNode};
 use crate::pipeline::compose::ComposedPipeline;
 use crate::pipeline::outline::{PipelineOutline, StageOutline, outline};
 use crate::pipeline::problem;
+use crate::pipeline::wiring::StageWiring;
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::limits::{self, Limits};
 use crate::stage::param::{EnvLookup, ParamError, ParamStep, Value, Values, check_record};
@@ -83,27 +86,6 @@ pub enum InputOrigin {
     Ref(RefName, &'static str),
 }
 
-/// How stages hang together, as far as it is known: also of a file that is wrong elsewhere.
-#[derive(Clone, Debug, Default)]
-pub struct StageWiring {
-    /// The stages in the order of the file, with the places of their names.
-    pub stages: Vec<(StageId, Span)>,
-    /// Which stage needs which other, with the place that says so.
-    pub needs: Vec<(usize, usize, Span)>,
-    /// The files that are read, with their places.
-    pub files: Vec<(String, Span)>,
-}
-
-impl StageWiring {
-    fn add(&mut self, stage: usize, input: &InputSpec) {
-        match &input.from {
-            InputOrigin::Stage(needed, _) => self.needs.push((stage, *needed, input.span)),
-            InputOrigin::File(text) => self.files.push((text.clone(), input.span)),
-            InputOrigin::Ref(..) => {}
-        }
-    }
-}
-
 /// A file that was refused, and what is known of it all the same.
 #[derive(Clone, Debug)]
 pub struct RefusedPipeline {
@@ -165,14 +147,28 @@ pub fn check(
     };
     let mut stages = Vec::new();
     let mut wiring = StageWiring::default();
-    for (index, stage) in outline.stages.iter().enumerate() {
-        match scope.stage(index, stage, &mut wiring) {
-            Ok(stage) => stages.push(stage),
-            Err(more) => problems.extend(more),
-        }
-        // More would take long to find, and nobody reads them.
-        if problems.len() > MOST {
-            break;
+    let indices: Vec<usize> = (0..outline.stages.len()).collect();
+    'all: for some in indices.chunks(BATCH) {
+        // How a stage hangs together with others is known also where it is wrong.
+        let check = |index: &usize| {
+            let mut wiring = StageWiring::default();
+            let checked = scope.stage(*index, &outline.stages[*index], &mut wiring);
+            (wiring, checked)
+        };
+        let checked: Vec<_> = match some.len() < BATCH {
+            true => some.iter().map(check).collect(),
+            false => some.par_iter().map(check).collect(),
+        };
+        for (of_stage, checked) in checked {
+            wiring.absorb(of_stage);
+            match checked {
+                Ok(stage) => stages.push(stage),
+                Err(more) => problems.extend(more),
+            }
+            // More would take long to find, and nobody reads them.
+            if problems.len() > MOST {
+                break 'all;
+            }
         }
     }
     if !problems.is_empty() {
@@ -197,6 +193,8 @@ pub fn check(
 
 /// After so many problems no more are looked for.
 const MOST: usize = 1000;
+/// So many stages are checked at once, by all cores.
+const BATCH: usize = 256;
 
 /// A file that is no YAML, or cannot be read, says nothing of its stages: what else is wrong would
 /// be an echo of that.
@@ -293,7 +291,13 @@ impl CheckScope<'_> {
             .ok_or_else(|| vec![problem::unknown_kind(&stage.kind, names)])?;
         let mut problems = Vec::new();
         let inputs = self.inputs(stage, kind, &mut problems);
-        inputs.iter().for_each(|input| wiring.add(index, input));
+        for input in &inputs {
+            match &input.from {
+                InputOrigin::Stage(needed, _) => wiring.needs.push((index, *needed, input.span)),
+                InputOrigin::File(text) => wiring.files.push((text.clone(), input.span)),
+                InputOrigin::Ref(..) => {}
+            }
+        }
         let outputs: Vec<String> = self.outputs[index]
             .iter()
             .flatten()

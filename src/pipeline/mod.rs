@@ -8,3 +8,4 @@ pub mod interpolate;
 pub mod outline;
 pub mod problem;
 pub mod toml;
+pub mod wiring;

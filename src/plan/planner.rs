@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::base::artifact::Artifact;
 use crate::base::artifact::ContentRef;
 use crate::base::disk;
@@ -139,6 +141,26 @@ impl Plan {
     }
 }
 
+/// So many stages that do not need each other are decided about by all cores.
+const MANY: usize = 256;
+
+/// Parts stages that are in topological order: none needs another of its wave.
+fn waves(graph: &Graph, order: &[usize]) -> Vec<Vec<usize>> {
+    let mut depths: HashMap<usize, usize> = HashMap::with_capacity(order.len());
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    for &stage in order {
+        let needs = graph.needs(stage).into_iter();
+        let depth = needs.filter_map(|need| depths.get(&need)).max();
+        let depth = depth.map_or(0, |depth| depth + 1);
+        depths.insert(stage, depth);
+        match waves.get_mut(depth) {
+            Some(wave) => wave.push(stage),
+            None => waves.push(vec![stage]),
+        }
+    }
+    waves
+}
+
 impl Planner<'_> {
     /// Decides about one stage, given the outputs that are known.
     ///
@@ -264,6 +286,23 @@ impl Planner<'_> {
         Ok(record.map(|record| (record.seconds * 1000.0) as u64))
     }
 
+    /// Decides about one stage, and says of one that is to run how long it took last.
+    fn decide_estimated(
+        &self,
+        stage: usize,
+        outputs: &OutputDigests,
+    ) -> Result<StageDecision, DecideError> {
+        let decision = self.decide(stage, outputs)?;
+        let estimate_ms = match decision.verdict {
+            Verdict::Reuse(_) => None,
+            Verdict::Run(_) | Verdict::Wait(_) => self.estimate(stage)?,
+        };
+        Ok(StageDecision {
+            estimate_ms,
+            ..decision
+        })
+    }
+
     /// Decides about every wanted stage and all it needs.
     ///
     /// # Errors
@@ -276,14 +315,19 @@ impl Planner<'_> {
             .collect();
         let mut outputs = OutputDigests::new();
         let mut decisions = BTreeMap::new();
-        for &stage in &order {
-            let mut decision = self.decide(stage, &outputs)?;
-            if let Verdict::Reuse(record) = &decision.verdict {
-                outputs.insert(stage, record.outputs.clone());
-            } else {
-                decision.estimate_ms = self.estimate(stage)?;
+        for wave in waves(self.graph, &order) {
+            let decide = |stage: &usize| self.decide_estimated(*stage, &outputs);
+            let decided: Vec<_> = match wave.len() < MANY {
+                true => wave.iter().map(decide).collect(),
+                false => wave.par_iter().map(decide).collect(),
+            };
+            for (stage, decision) in wave.into_iter().zip(decided) {
+                let decision = decision?;
+                if let Verdict::Reuse(record) = &decision.verdict {
+                    outputs.insert(stage, record.outputs.clone());
+                }
+                decisions.insert(stage, decision);
             }
-            decisions.insert(stage, decision);
         }
         Ok(Plan {
             order,

@@ -1,6 +1,7 @@
 //! A parameter, declared once: type, default, range, doc → check, canonical form, schema, docs.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::Serialize;
@@ -12,7 +13,7 @@ use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::secret::Secret;
 use crate::base::source::{Span, Spanned};
-use crate::base::syntax::{self, SyntaxNode};
+use crate::base::syntax::{self, SyntaxNode, SyntaxValue};
 
 /// The declaration of a parameter.
 #[derive(Clone, Copy, Debug)]
@@ -126,8 +127,8 @@ impl ParamError {
     }
 }
 
-/// How a checker looks up environment variables.
-pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// How a checker looks up environment variables; from several threads.
+pub type EnvLookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 impl ParamType {
     /// Returns what may stand there, in words.
@@ -347,8 +348,11 @@ pub fn check_record(
     Values(values)
 }
 
-fn default(param: &Param, text: &str) -> Value {
-    let value = syntax::parse_snippet(text).expect("a declared default is YAML");
+fn default(param: &Param, text: &'static str) -> Value {
+    // A thousand stages of a kind have the same defaults.
+    thread_local!(static READ: RefCell<HashMap<&'static str, SyntaxValue>> = RefCell::default());
+    let read = || syntax::parse_snippet(text).expect("a declared default is YAML");
+    let value = READ.with_borrow_mut(|known| known.entry(text).or_insert_with(read).clone());
     let node = SyntaxNode::new(value, Span::default());
     param
         .kind
