@@ -22,7 +22,7 @@ const MAGIC: &[u8; 8] = b"NSBLOBZ2";
 /// Contents of so many bytes or more are kept as chunks.
 pub const LARGE: u64 = 32 << 20;
 /// The shortest a chunk may be that is not the last, in bytes.
-const LEAST: usize = 64 << 10;
+const LEAST: usize = 128 << 10;
 /// How long chunks are in the mean, in bytes.
 const MEAN: usize = 256 << 10;
 /// The longest a chunk may be, in bytes.
