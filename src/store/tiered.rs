@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
+use crate::base::disk;
 use crate::store::away::{AwayBlob, AwayIndex};
 use crate::store::blob::{Store, StoreError};
 use crate::store::chunked::ChunkList;
@@ -100,18 +101,6 @@ impl TieredStore {
             failed(why)
         })
     }
-
-    /// Does something with a blob, once more if there was anything of it to bring.
-    fn read<T>(
-        &self,
-        digest: &Digest,
-        read: impl Fn() -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        match read() {
-            Err(error) if error.is_lost() && self.bring(digest)? => read(),
-            result => result,
-        }
-    }
 }
 
 impl Store for TieredStore {
@@ -129,11 +118,23 @@ impl Store for TieredStore {
     }
 
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        self.read(digest, || self.local.get(digest))
+        match self.local.get(digest) {
+            Err(error) if error.is_lost() && self.bring(digest)? => self.local.get(digest),
+            result => result,
+        }
     }
 
     fn copy(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
-        self.read(digest, || self.local.copy(digest, to))
+        match self.local.copy(digest, to) {
+            Err(error) if error.is_lost() && self.bring(digest)? => {
+                // Some of it may have been written before a chunk was missed.
+                match disk::remove_file(to) {
+                    Err(error) if !error.is_missing() => return Err(error.into()),
+                    _ => self.local.copy(digest, to),
+                }
+            }
+            result => result,
+        }
     }
 
     fn has(&self, digest: &Digest) -> Result<bool, StoreError> {

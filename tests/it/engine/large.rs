@@ -2,6 +2,7 @@
 //! was.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use netsec::app::gc::RetentionRule;
 use netsec::app::workspace::{RunOptions, Workspace};
@@ -9,9 +10,11 @@ use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::base::disk;
 use netsec::base::outcome::StageOutcome;
+use netsec::store::away::{AwayBlob, AwayIndex};
 use netsec::store::blob::{Store, StoreError};
 use netsec::store::given_store::GivenStore;
 use netsec::store::local::LocalStore;
+use netsec::store::tiered::{BlobFetcher, FetchError, TieredStore};
 
 use crate::toy::run;
 use crate::world::{World, noise, open_store};
@@ -186,6 +189,65 @@ fn a_store_of_given_blobs_reads_and_makes_chunks_too() {
         .map(|path| std::fs::metadata(path).unwrap().len())
         .sum();
     assert!(new < 3 << 20, "{new}");
+}
+
+/// A server on which everything is that a store has.
+struct Elsewhere(LocalStore);
+
+impl BlobFetcher for Elsewhere {
+    fn address(&self) -> &str {
+        "there"
+    }
+
+    fn fetch(&self, blob: &AwayBlob, into: &dyn Store) -> Result<(), FetchError> {
+        let bytes = self.0.get(&blob.digest);
+        let bytes = bytes.map_err(|error| FetchError::Gone(error.to_string()))?;
+        into.put(&bytes).unwrap();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_blob_some_of_whose_chunks_are_elsewhere_is_as_good_as_here() {
+    let content = noise(8, BYTES);
+    let there = World::new();
+    let server = open_store(&there);
+    let digest = take(&server, &there, &content);
+    let list = server.chunks(&digest).unwrap().unwrap();
+    let server = Arc::new(Elsewhere(server));
+    // From which chunk on they are elsewhere.
+    for first in [0, 7, list.chunks.len() - 1] {
+        let here = World::new();
+        let index = Arc::new(AwayIndex::of(&here.root().join("cache")));
+        let store = TieredStore::new(
+            Arc::new(open_store(&here)),
+            index,
+            Some(Arc::<Elsewhere>::clone(&server)),
+        );
+        for (at, chunk) in list.chunks.iter().enumerate() {
+            let away = AwayBlob {
+                digest: chunk.digest,
+                size: u64::from(chunk.size),
+                server: "there".to_owned(),
+                name: String::new(),
+            };
+            match at < first {
+                true => assert_eq!(
+                    store.put(&server.0.get(&chunk.digest).unwrap()).unwrap(),
+                    chunk.digest
+                ),
+                false => assert!(store.leave(away)),
+            }
+        }
+        assert!(!store.has(&digest).unwrap());
+        store.leave_chunks(&digest, &list).unwrap();
+        assert!(store.has(&digest).unwrap());
+        let copy = here.root().join("copy");
+        store.copy(&digest, &copy).unwrap();
+        assert!(disk::read(&copy).unwrap() == content);
+        assert!(store.get(&digest).unwrap() == content);
+        assert_eq!(store.away(&list.chunks[first].digest), None);
+    }
 }
 
 const TEXT: &str = "stages: { a: { kind: join, inputs: { x: ./f } } }";
