@@ -129,7 +129,7 @@ impl Store for TieredStore {
             Err(error) if error.is_lost() && self.bring(digest)? => {
                 // Some of it may have been written before a chunk was missed.
                 match disk::remove_file(to) {
-                    Err(error) if !error.is_missing() => return Err(error.into()),
+                    Err(error) if !error.is_missing() => Err(error.into()),
                     _ => self.local.copy(digest, to),
                 }
             }
